@@ -63,8 +63,9 @@ TEST(Bytes, BuilderGrowsAndKeepsContent) {
 }
 
 TEST(Reader, StopsAtTheEnd) {
-  Reader r(std::string_view("\x05"
-                            "abc"));
+  Reader r(
+      std::string_view("\x05"
+                       "abc"));
   EXPECT_EQ(r.string(), "");
   EXPECT_FALSE(r.ok());
   EXPECT_EQ(r.u64(), 0u);
@@ -135,7 +136,8 @@ TEST(Text, Times) {
 }
 
 TEST(Text, Base64) {
-  for (std::string s : {"", "f", "fo", "foo", "foob", "\xff\xfe\xfd"}) EXPECT_EQ(base64_decode(base64_encode(s)), s);
+  for (std::string s : {"", "f", "fo", "foo", "foob", "\xff\xfe\xfd"})
+    EXPECT_EQ(base64_decode(base64_encode(s)), s);
   EXPECT_EQ(base64_encode("foob"), "Zm9vYg==");
   for (auto bad : {"a", "a===", "ab=c", "ab!="}) EXPECT_FALSE(base64_decode(bad)) << bad;
 }

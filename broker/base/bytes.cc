@@ -17,7 +17,9 @@ BytesBlock* BytesBlock::create(std::size_t capacity) {
   return block;
 }
 
-void BytesBlock::destroy(BytesBlock* block) { std::free(block); }
+void BytesBlock::destroy(BytesBlock* block) {
+  std::free(block);
+}
 
 Bytes Bytes::copy_of(std::string_view text) {
   if (text.empty()) return {};
@@ -39,8 +41,12 @@ void BytesBuilder::reserve_more(std::size_t n) {
   reserve(std::max(size_ + n, doubled));
 }
 
-void BytesBuilder::append_u32(std::uint32_t v) { put_u32(grow(4), v); }
-void BytesBuilder::append_u64(std::uint64_t v) { put_u64(grow(8), v); }
+void BytesBuilder::append_u32(std::uint32_t v) {
+  put_u32(grow(4), v);
+}
+void BytesBuilder::append_u64(std::uint64_t v) {
+  put_u64(grow(8), v);
+}
 
 void BytesBuilder::append_varint(std::uint64_t v) {
   std::uint8_t tmp[kVarintMax];

@@ -132,9 +132,9 @@ class BytesBuilder {
   }
   void append(ByteSpan s) { append(as_text(s)); }
   void append_u8(std::uint8_t v) { *grow(1) = v; }
-  void append_u32(std::uint32_t v);      // little-endian
-  void append_u64(std::uint64_t v);      // little-endian
-  void append_varint(std::uint64_t v);   // LEB128, see varint.h
+  void append_u32(std::uint32_t v);         // little-endian
+  void append_u64(std::uint64_t v);         // little-endian
+  void append_varint(std::uint64_t v);      // LEB128, see varint.h
   void append_string(std::string_view s) {  // varint length, then bytes
     append_varint(s.size());
     append(s);

@@ -17,6 +17,8 @@ const char* code_name(Code code) {
   return "unknown";
 }
 
-std::string Error::to_string() const { return std::string(code_name(code)) + ": " + detail; }
+std::string Error::to_string() const {
+  return std::string(code_name(code)) + ": " + detail;
+}
 
 }  // namespace weir

@@ -24,13 +24,13 @@ struct Id {
   }
 };
 
-using StreamSeq = Id<struct StreamSeqTag>;      // 1-based; 0 = none
-using ConsumerSeq = Id<struct ConsumerSeqTag>;  // 1-based delivery number of a consumer
-using RaftIndex = Id<struct RaftIndexTag>;      // 1-based; 0 = before the first entry
-using Term = Id<struct TermTag>;                // 1-based; 0 = never voted
-using NodeId = Id<struct NodeIdTag>;            // hash of name and incarnation; 0 = none
-using GroupId = Id<struct GroupIdTag, std::uint32_t>;  // raft group within a cluster; 0 = none
-using ClientId = Id<struct ClientIdTag>;        // connection number of a server; 0 = none
+using StreamSeq = Id<struct StreamSeqTag>;                 // 1-based; 0 = none
+using ConsumerSeq = Id<struct ConsumerSeqTag>;             // 1-based delivery number of a consumer
+using RaftIndex = Id<struct RaftIndexTag>;                 // 1-based; 0 = before the first entry
+using Term = Id<struct TermTag>;                           // 1-based; 0 = never voted
+using NodeId = Id<struct NodeIdTag>;                       // hash of name and incarnation; 0 = none
+using GroupId = Id<struct GroupIdTag, std::uint32_t>;      // raft group within a cluster; 0 = none
+using ClientId = Id<struct ClientIdTag>;                   // connection number of a server; 0 = none
 using AccountId = Id<struct AccountIdTag, std::uint32_t>;  // index in the node's account table
 
 }  // namespace weir

@@ -17,8 +17,8 @@ namespace weir {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : v_(std::in_place_index<0>, std::move(value)) {}        // NOLINT: implicit
-  Result(Error error) : v_(std::in_place_index<1>, std::move(error)) {}    // NOLINT: implicit
+  Result(T value) : v_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit
+  Result(Error error) : v_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit
   Result(Code code, std::string detail) : v_(std::in_place_index<1>, code, std::move(detail)) {}
 
   bool has_value() const { return v_.index() == 0; }
@@ -71,19 +71,20 @@ class [[nodiscard]] Result<void> {
 };
 
 using Status = Result<void>;
-inline Status ok() { return {}; }
+inline Status ok() {
+  return {};
+}
 
 }  // namespace weir
 
 #define WEIR_CONCAT_(a, b) a##b
 #define WEIR_CONCAT(a, b) WEIR_CONCAT_(a, b)
-#define RETURN_IF_ERROR(expr)                                  \
-  do {                                                         \
+#define RETURN_IF_ERROR(expr)                                    \
+  do {                                                           \
     if (auto weir_r_ = (expr); !weir_r_) return weir_r_.error(); \
   } while (0)
 #define WEIR_ASSIGN_OR_RETURN(tmp, decl, expr) \
   auto tmp = (expr);                           \
   if (!tmp) return tmp.error();                \
   decl = std::move(tmp).value()
-#define ASSIGN_OR_RETURN(decl, expr) \
-  WEIR_ASSIGN_OR_RETURN(WEIR_CONCAT(weir_tmp_, __LINE__), decl, expr)
+#define ASSIGN_OR_RETURN(decl, expr) WEIR_ASSIGN_OR_RETURN(WEIR_CONCAT(weir_tmp_, __LINE__), decl, expr)

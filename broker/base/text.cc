@@ -195,7 +195,8 @@ std::optional<Wall> parse_time(std::string_view s) {
   auto mi = digits(s, 2);
   if (!mi || !literal(s, ':')) return std::nullopt;
   auto sec = digits(s, 2);
-  if (!sec || *mo < 1 || *mo > 12 || *d < 1 || *d > 31 || *h > 23 || *mi > 59 || *sec > 60) return std::nullopt;
+  if (!sec || *mo < 1 || *mo > 12 || *d < 1 || *d > 31 || *h > 23 || *mi > 59 || *sec > 60)
+    return std::nullopt;
   Nanos frac = 0;
   if (literal(s, '.', ',')) {
     Nanos scale = kSecond;

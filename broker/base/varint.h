@@ -15,8 +15,12 @@ namespace weir {
 
 constexpr std::size_t kVarintMax = 10;
 
-inline void put_u32(std::uint8_t* p, std::uint32_t v) { std::memcpy(p, &v, 4); }
-inline void put_u64(std::uint8_t* p, std::uint64_t v) { std::memcpy(p, &v, 8); }
+inline void put_u32(std::uint8_t* p, std::uint32_t v) {
+  std::memcpy(p, &v, 4);
+}
+inline void put_u64(std::uint8_t* p, std::uint64_t v) {
+  std::memcpy(p, &v, 8);
+}
 inline std::uint32_t get_u32(const std::uint8_t* p) {
   std::uint32_t v;
   std::memcpy(&v, p, 4);

@@ -1,0 +1,50 @@
+// broker/store/file_store.h - a stream's messages: tail in memory, the rest in sealed segments.
+//
+// Room:     shell over env::Disk; formats docs/formats/{block,segment}.md.
+// Life:     append and remove touch memory only (the journal holds them durably). checkpoint()
+//           writes the unflushed messages into segment blocks, syncs, and commits one catalog batch
+//           that names segments, delete bitmaps and the owner's edits as of the same applied index.
+//           After that the journal is released up to the index. Recovery is: catalog, then the
+//           journal's later entries through apply.
+// Memory:   0 bytes per sealed message; <= 52 B per subject; decoded blocks in the shared BlockCache.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/base/log.h"
+#include "broker/env/disk.h"
+#include "broker/store/catalog.h"
+#include "broker/store/message_store.h"
+
+namespace weir::store {
+
+class BlockCache;  // block_cache.h; one per shard
+
+class FileStore : public MessageStore {
+ public:
+  struct Options {
+    GroupId group;
+    std::string dir;  // of this group's segments
+    std::size_t block_bytes = 256 * 1024;
+    std::size_t segment_bytes = 64u << 20;
+  };
+
+  /// Creates (no catalog keys of the group) or loads the state of the last checkpoint. Inline.
+  /// Files in `dir` that the catalog does not name are moved to "lost+found/", never deleted.
+  static Result<std::unique_ptr<FileStore>> open(env::Disk& disk, Catalog& catalog, BlockCache& cache,
+                                                 Log& log, Options options);
+
+  /// See "Life". State is captured before the call returns; `done` runs when all of it is durable
+  /// (success) or nothing of it counts (error). One at a time: CHECK(!checkpointing()).
+  virtual void checkpoint(std::vector<CatalogEdit> owner_edits, env::DiskDone done) = 0;
+  virtual bool checkpointing() const = 0;
+  /// Bytes of messages that only memory and journal hold.
+  virtual std::size_t unflushed_bytes() const = 0;
+  /// Removes the group's segments and catalog keys (stream deleted). The object is dead afterwards.
+  virtual void destroy(env::DiskDone done) = 0;
+};
+
+}  // namespace weir::store

@@ -1,0 +1,98 @@
+// broker/store/journal.h - the shard's one durable log, shared by all of its groups (DESIGN 5).
+//
+// Room:     shell over env::Disk. Format: docs/formats/journal.md.
+// Thread:   the shard's loop.
+// Commit:   append() queues records; flush() (end of turn) turns everything queued into one frame
+//           unless one is under way: then the next frame starts when that one completes. One write
+//           and one sync serve every group.
+// Order:    frames become durable in order. A record of (group, index) supersedes every earlier
+//           record of that group with an index at or above it (a follower's cut suffix).
+// Limits:   files of kJournalFileBytes, zero-filled and recycled; a frame never exceeds
+//           kJournalFrameBytesMax unless a single record does; at most kJournalFilesMax files:
+//           beyond, full() is true and the owner refuses new work until release() frees files.
+// Errors:   a failed write or sync is final: every completion from then on gets the error, failed()
+//           is true and nothing is retried. The owner stops acks and votes and exits.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "broker/base/bytes.h"
+#include "broker/base/ids.h"
+#include "broker/base/log.h"
+#include "broker/base/result.h"
+#include "broker/env/env.h"
+
+namespace weir::store {
+
+enum class RecordKind : std::uint8_t {
+  kEntry = 1,      // a raft entry: payload is the entry's commands
+  kHardState = 2,  // term, vote, commit of a group; index is the commit floor
+  kRemoved = 3,    // the group is gone: its records before this one are void
+};
+
+struct JournalRecord {
+  GroupId group;
+  RecordKind kind = RecordKind::kEntry;
+  Term term;
+  RaftIndex index;
+  Bytes payload;  // held until durable, then dropped
+};
+
+struct JournalOptions {
+  std::uint64_t file_bytes = 64u << 20;
+  unsigned files_max = 64;
+  bool sync_always = true;            // false: done when written; a sync follows each interval
+  std::int64_t sync_interval_ns = 0;  // used when !sync_always
+};
+
+struct JournalStats {
+  std::uint64_t frames = 0, records = 0, bytes = 0, syncs = 0;
+  std::uint64_t sync_ns_total = 0, sync_ns_max = 0;
+  unsigned files = 0;
+};
+
+/// What recovery says of one group's records, besides handing them out.
+struct JournalFault {
+  GroupId group;       // 0: a frame whose groups are not known
+  RaftIndex from, to;  // entries that are known to have existed and cannot be read
+  std::string detail;  // file, offset, what is wrong
+};
+
+class Journal {
+ public:
+  virtual ~Journal() = default;
+
+  using Visit = std::function<void(const JournalRecord&)>;
+  using Fault = std::function<void(const JournalFault&)>;
+
+  /// Opens or creates the journal in `dir`, inline: reads every file, calls `visit` for each valid
+  /// record in order (payloads may be kept), `fault` for each corruption. A torn tail (nothing valid
+  /// after it and beyond the last synced-through promise) is cut; corruption below the promise never
+  /// is. The recovered tail is rewritten into a fresh file and synced before open() returns, because
+  /// a page cache may show bytes that the disk does not have.
+  static Result<std::unique_ptr<Journal>> open(env::Env& env, std::string dir, JournalOptions options,
+                                               const Visit& visit, const Fault& fault);
+
+  /// Queues a record for the next frame; `done` runs once it is durable (or written, when
+  /// !sync_always), or with the final error.
+  virtual void append(JournalRecord record, env::DiskDone done) = 0;
+  /// Starts a frame if something is queued and none is under way.
+  virtual void flush() = 0;
+  /// Entries of `group` at or below `upto` are not needed any more.
+  virtual void release(GroupId group, RaftIndex upto) = 0;
+  /// The group whose unreleased records keep the oldest file from being recycled; 0 if none. The
+  /// owner checkpoints it when files pile up.
+  virtual GroupId laggard() const = 0;
+  /// Files in use at or above half of files_max: checkpoint laggards now.
+  virtual bool pressed() const = 0;
+  virtual bool full() const = 0;
+  virtual bool failed() const = 0;
+  virtual const JournalStats& stats() const = 0;
+  /// Completes when everything queued so far is durable.
+  virtual void drain(env::DiskDone done) = 0;
+};
+
+}  // namespace weir::store

@@ -20,8 +20,8 @@ namespace weir::proto {
 constexpr std::string_view kAckPrefix = "$JS.ACK.";
 
 struct AckSubject {
-  std::string_view domain;        // v2 only; "" for v1 and for "_"
-  std::string_view account_hash;  // v2 only
+  std::string_view domain = {};        // v2 only; "" for v1 and for "_"
+  std::string_view account_hash = {};  // v2 only
   std::string_view stream, consumer;
   std::uint64_t deliveries = 0;  // 1 = first delivery
   StreamSeq stream_seq;

@@ -52,7 +52,7 @@ inline char* put_text(char* p, std::string_view s) {
 struct MessageLine {
   std::string_view subject;
   std::string_view sid;
-  std::string_view reply;        // "" = none
+  std::string_view reply = {};   // "" = none
   std::size_t header_bytes = 0;  // > 0 writes HMSG
   std::size_t total_bytes = 0;   // headers and payload
 };

@@ -114,7 +114,10 @@ void EntryBuilder::put_meta(CommandType type, const MetaStreamCommand& c) {
   BytesBuilder b;
   append_string(b, c.account);
   append_string(b, c.name);
-  if (type == CommandType::kMetaCreateStream) b.append_varint(zigzag(c.created.ns));
+  if (type == CommandType::kMetaCreateStream) {
+    b.append_varint(zigzag(c.created.ns));
+    b.append_varint(c.max_streams);
+  }
   b.append_varint(c.peers.size());
   for (std::string_view peer : c.peers) append_string(b, peer);
   append_string(b, c.config_json);
@@ -195,7 +198,7 @@ Result<DeleteMsgCommand> decode_delete_msg(const Command& c) {
   DeleteMsgCommand d;
   d.seq = StreamSeq(r.varint());
   std::uint8_t no_erase = r.u8();
-  if (!r.done() || d.seq.v == 0 || no_erase > 1) return malformed("delete message");
+  if (!r.done() || no_erase > 1) return malformed("delete message");
   d.no_erase = no_erase == 1;
   return d;
 }
@@ -253,7 +256,10 @@ Result<MetaStreamCommand> decode_meta_stream(const Command& c) {
   MetaStreamCommand m;
   m.account = r.string();
   m.name = r.string();
-  if (c.type == CommandType::kMetaCreateStream) m.created = Wall{unzigzag(r.varint())};
+  if (c.type == CommandType::kMetaCreateStream) {
+    m.created = Wall{unzigzag(r.varint())};
+    m.max_streams = r.varint();
+  }
   if (c.type != CommandType::kMetaDeleteStream) {
     std::uint64_t peers = r.varint();
     for (std::uint64_t i = 0; i < peers && r.ok(); ++i) m.peers.push_back(r.string());

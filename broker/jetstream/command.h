@@ -71,7 +71,8 @@ struct ConsumerProgressCommand {
 struct MetaStreamCommand {
   std::string_view account;
   std::string_view name;
-  Wall created;                         // create only
+  Wall created;                         // create only; 0 = log time of the entry
+  std::uint64_t max_streams = 0;        // create only: the account's limit as the leader knows it; 0 = none
   std::vector<std::string_view> peers;  // node names; update: empty = unchanged
   std::string_view config_json;
 };

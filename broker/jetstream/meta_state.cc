@@ -26,7 +26,8 @@ std::string_view take_token(std::string_view& rest) {
 
 /// Changes that would contradict what is stored or what was promised, whoever asks.
 std::string_view forbidden_change(const api::StreamConfig& old, const api::StreamConfig& now) {
-  bool work_queue = (old.retention == api::Retention::kWorkQueue) != (now.retention == api::Retention::kWorkQueue);
+  bool work_queue =
+      (old.retention == api::Retention::kWorkQueue) != (now.retention == api::Retention::kWorkQueue);
   if (old.storage != now.storage) return "stream configuration update can not change storage type";
   if (work_queue) return "stream configuration update can not change retention policy to/from workqueue";
   if (old.sealed && !now.sealed) return "stream configuration update can not unseal a sealed stream";
@@ -54,15 +55,9 @@ Status MetaState::apply(const Command& command, RaftIndex index, Wall log_time, 
   if (!decoded) return decoded.error().within("meta entry " + std::to_string(index.v));
   Status status = ok();
   switch (command.type) {
-    case CommandType::kMetaCreateStream:
-      status = create(*decoded, log_time, out);
-      break;
-    case CommandType::kMetaUpdateStream:
-      status = update(*decoded, out);
-      break;
-    case CommandType::kMetaDeleteStream:
-      status = remove(*decoded, out);
-      break;
+    case CommandType::kMetaCreateStream: status = create(*decoded, log_time, out); break;
+    case CommandType::kMetaUpdateStream: status = update(*decoded, out); break;
+    case CommandType::kMetaDeleteStream: status = remove(*decoded, out); break;
     default:
       // Skipping it would make this replica differ from those that know it.
       return Error{Code::kUnsupported, "meta entry " + std::to_string(index.v) + ": unknown command type " +

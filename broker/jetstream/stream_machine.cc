@@ -36,24 +36,15 @@ void StreamMachine::mix(std::uint64_t v) {
 
 Status StreamMachine::dispatch(const Command& command, Outcome& out) {
   switch (command.type) {
-    case CommandType::kPublish:
-      return apply_publish(command, out);
-    case CommandType::kConsumerProgress:
-      return apply_progress(command, out);
-    case CommandType::kDeleteMsg:
-      return apply_delete(command, out);
-    case CommandType::kPurge:
-      return apply_purge(command, out);
-    case CommandType::kUpdateStream:
-      return apply_update(command, out);
-    case CommandType::kCreateConsumer:
-      return apply_create_consumer(command, out);
-    case CommandType::kDeleteConsumer:
-      return apply_delete_consumer(command, out);
-    case CommandType::kTick:
-      return apply_tick(out);
-    default:
-      break;
+    case CommandType::kPublish: return apply_publish(command, out);
+    case CommandType::kConsumerProgress: return apply_progress(command, out);
+    case CommandType::kDeleteMsg: return apply_delete(command, out);
+    case CommandType::kPurge: return apply_purge(command, out);
+    case CommandType::kUpdateStream: return apply_update(command, out);
+    case CommandType::kCreateConsumer: return apply_create_consumer(command, out);
+    case CommandType::kDeleteConsumer: return apply_delete_consumer(command, out);
+    case CommandType::kTick: return apply_tick(out);
+    default: break;
   }
   // Skipping it would make this replica differ from those that know it.
   return Error{Code::kUnsupported,

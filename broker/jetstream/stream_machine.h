@@ -44,9 +44,9 @@ struct CheckpointMark {
 };
 
 /// Walks catalog keys that begin with a prefix, in byte order (store::Catalog::scan).
-using CatalogScan = std::function<void(
-    const std::string& prefix,
-    const std::function<bool(const std::string& key, const std::string& value)>& visit)>;
+using CatalogScan =
+    std::function<void(const std::string& prefix,
+                       const std::function<bool(const std::string& key, const std::string& value)>& visit)>;
 
 class StreamMachine {
  public:
@@ -130,17 +130,24 @@ class StreamMachine {
   Status add_consumer(const CreateConsumerCommand& c, api::ConsumerConfig config, Outcome& out);
   Status change_consumer(ConsumerState& consumer, const api::ConsumerConfig& config, Outcome& out);
   Result<ConsumerStart> choose_start(const api::ConsumerConfig& config);
-  Result<ConsumerStart> last_per_subject(const api::ConsumerConfig& config);
+  ConsumerStart last_per_subject(const api::ConsumerConfig& config) const;
   bool refuse_on_work_queue(std::string_view name, const api::ConsumerConfig& config, Outcome& out) const;
-  Status release(const std::vector<StreamSeq>& done, Outcome& out);
+  Status release(const std::vector<SeqRange>& finished, Outcome& out);
   Status drop_unwanted(const api::ConsumerConfig& gone, StreamSeq from, Outcome& out);
   bool wanted(StreamSeq seq, std::string_view subject) const;
-  void index_consumer(const std::string& name, ConsumerState& consumer);
+  void index_consumer(ConsumerState& consumer);
 
   // stream_checkpoint.cc
+  struct Meta {
+    CheckpointMark mark;
+    std::uint64_t consumers = 0;
+    std::uint64_t dedupe_next = 0;
+  };
   std::string encode_meta(CheckpointMark mark) const;
-  Result<CheckpointMark> decode_meta(std::string_view bytes);
-  Status restore_value(std::string_view key, const std::string& value);
+  Result<Meta> restore_meta(std::string_view bytes);
+  Status restore_value(std::string_view key, std::string_view value);
+  Status restore_consumer(std::uint64_t id, std::string_view value);
+  void encode_dedupe(const std::string& prefix, std::vector<store::CatalogEdit>& edits);
 
   api::StreamConfig config_;
   Wall created_;
@@ -156,6 +163,7 @@ class StreamMachine {
   std::uint64_t hash_ = 0x9e3779b97f4a7c15u;
 
   StreamSeq watch_from_{UINT64_MAX};
+  std::vector<SeqRange> finished_;  // scratch of apply_progress
 
   // What the next checkpoint has to write.
   bool config_dirty_ = true;

@@ -103,7 +103,8 @@ Status StreamMachine::apply_delete(const Command& command, Outcome& out) {
   } else {
     ASSIGN_OR_RETURN(store::Removed removed, remove_one(d.seq, out));
     out.removed_count = removed.messages;
-    if (removed.messages == 0) out.error = api::make_error(ErrCode::kSequenceNotFound, std::to_string(d.seq.v));
+    if (removed.messages == 0)
+      out.error = api::make_error(ErrCode::kSequenceNotFound, std::to_string(d.seq.v));
   }
   return ok();
 }

@@ -5,7 +5,6 @@
 #include <sys/uio.h>
 
 #include <algorithm>
-#include <asio/buffer.hpp>
 #include <cerrno>
 #include <cstring>
 #include <iterator>

@@ -10,13 +10,13 @@
 //          the owner, and never after close() or closed().
 #pragma once
 
-#include <asio/ip/tcp.hpp>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "broker/env/transport.h"
 #include "broker/platform/asio_loop.h"
+#include "broker/platform/asio_pieces.h"
 
 namespace weir::platform {
 

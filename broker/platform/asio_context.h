@@ -1,14 +1,12 @@
 // broker/platform/asio_context.h - the inside of AsioLoop, for asio_loop.cc and the transport only.
 #pragma once
 
-#include <asio/executor_work_guard.hpp>
-#include <asio/io_context.hpp>
-#include <asio/steady_timer.hpp>
 #include <atomic>
 #include <mutex>
 #include <vector>
 
 #include "broker/platform/asio_loop.h"
+#include "broker/platform/asio_pieces.h"
 #include "broker/platform/timer_heap.h"
 
 namespace weir::platform {

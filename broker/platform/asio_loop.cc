@@ -1,7 +1,6 @@
 #include "broker/platform/asio_loop.h"
 
 #include <algorithm>
-#include <asio/post.hpp>
 #include <chrono>
 
 #include "broker/platform/asio_context.h"

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <asio/ip/v6_only.hpp>
 #include <cerrno>
 #include <cstring>
 

@@ -1,6 +1,5 @@
 #include "broker/platform/dialling.h"
 
-#include <asio/ip/tcp.hpp>
 #include <memory>
 #include <utility>
 #include <vector>

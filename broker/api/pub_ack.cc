@@ -19,7 +19,7 @@ void put(BytesBuilder& out, std::string_view s) {
 template <class Out>
 void put_quoted(Out& out, std::string_view s) {
   bool plain = true;
-  for (unsigned char c : s) plain &= c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+  for (const char c : s) plain &= c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
   if (plain) {
     put(out, "\"");
     put(out, s);

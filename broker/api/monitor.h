@@ -1,0 +1,381 @@
+// broker/api/monitor.h - monitoring pages (HTTP and $SYS) as plain structs, and their JSON.
+//
+// Room:    pure. server/ fills the structs, this folder gives them their one JSON form, so that all
+//          faces agree. Only fields that can hold a true value are there: no Go runtime figures
+//          except those that exporters insist on.
+// Units:   sizes in bytes; durations Nanos; `cpu` in percent of one core; uptime, idle and rtt are
+//          texts (format_uptime, format_duration).
+// Use:     the HTTP face pretty-prints nothing: clients parse it. $SYS replies wrap the same text
+//          with encode_sys_reply().
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/api/consumer_config.h"
+#include "broker/api/responses.h"
+#include "broker/api/stream_config.h"
+#include "broker/base/time.h"
+
+namespace weir::api {
+
+/// The server in events and $SYS replies ("server").
+struct ServerIdentity {
+  std::string name, host, id;
+  std::string cluster, domain;
+  std::string version;  // field "ver"
+  std::vector<std::string> tags;
+  Metadata metadata;
+  bool jetstream = false;
+  std::uint64_t flags = 0;  // bit 0: JetStream
+  std::uint64_t seq = 0;
+  Wall time;
+};
+
+/// A client in events.
+struct ClientInfo {
+  std::optional<Wall> start;
+  std::string host;
+  std::uint64_t id = 0;
+  std::string account, service, user, name, lang, version;
+  Nanos rtt = 0;
+  std::string server, cluster;
+  std::optional<Wall> stop;
+  std::string kind;         // "Client", "Router", "JetStream", "Account", "System"
+  std::string client_type;  // "nats", "websocket", "mqtt"
+};
+
+struct DataStats {
+  std::int64_t msgs = 0;
+  std::int64_t bytes = 0;
+  std::optional<std::pair<std::int64_t, std::int64_t>> routes;  // messages, bytes of peer links
+};
+
+struct CountsByKind {
+  std::uint64_t clients = 0, routes = 0, gateways = 0, leafs = 0;
+};
+
+// ---- JetStream -------------------------------------------------------------------------------
+
+struct JsServerConfig {
+  std::int64_t max_memory = 0;
+  std::int64_t max_storage = 0;
+  std::string store_dir;
+  Nanos sync_interval = 0;
+  bool sync_always = false;
+  std::string domain;
+  std::string unique_tag;
+  bool strict = true;
+};
+struct JsServerLimits {
+  std::int64_t max_request_batch = 0;
+  std::int64_t max_ack_pending = 0;
+  std::int64_t max_ha_assets = 0;
+  Nanos max_duplicate_window = 0;
+};
+struct JsStats {
+  std::uint64_t memory = 0, storage = 0;
+  std::uint64_t reserved_memory = 0, reserved_storage = 0;
+  std::int64_t accounts = 0;
+  std::int64_t ha_assets = 0;
+  ApiStats api;
+};
+struct MetaCluster {
+  std::string name, leader, peer;
+  std::vector<PeerInfo> replicas;
+  std::int64_t cluster_size = 0;
+  std::int64_t quorum_needed = 0;
+  std::int64_t pending = 0, pending_requests = 0, pending_infos = 0;
+  std::uint64_t snapshot_pending_entries = 0, snapshot_pending_size = 0;
+  Wall snapshot_last_time;
+  Nanos snapshot_last_duration = 0;
+};
+struct JsVarz {
+  JsServerConfig config;
+  JsStats stats;
+  std::optional<MetaCluster> meta;
+  JsServerLimits limits;
+};
+
+struct RaftGroupName {
+  std::string name, raft_group;
+};
+struct StreamDetail {
+  std::string name;
+  Wall created;
+  std::optional<ClusterInfo> cluster;
+  std::optional<StreamConfig> config;  // only when asked for
+  StreamState state;
+  std::vector<ConsumerInfo> consumers;         // only when asked for
+  std::vector<ConsumerInfo> direct_consumers;  // only when asked for
+  std::optional<StreamSourceInfo> mirror;
+  std::vector<StreamSourceInfo> sources;
+  std::string raft_group;                           // only when asked for
+  std::vector<RaftGroupName> consumer_raft_groups;  // only when asked for
+};
+struct AccountDetail {
+  std::string name, id;
+  JsStats stats;
+  std::vector<StreamDetail> streams;  // only when asked for
+};
+struct Jsz {
+  JsStats stats;
+  std::string server_id;
+  Wall now;
+  bool disabled = false;
+  JsServerConfig config;
+  std::optional<JsServerLimits> limits;
+  std::int64_t streams = 0, streams_leader = 0;
+  std::int64_t consumers = 0, consumers_leader = 0;
+  std::uint64_t messages = 0, bytes = 0;
+  std::optional<MetaCluster> meta;
+  std::vector<AccountDetail> account_details;
+  std::int64_t total = 0;  // accounts before paging
+};
+
+// ---- varz ------------------------------------------------------------------------------------
+
+struct ClusterVarz {
+  std::string name, host;
+  int port = 0;
+  double auth_timeout = 0;
+  std::vector<std::string> urls;
+  double tls_timeout = 0;
+  bool tls_required = false, tls_verify = false;
+  int pool_size = 0;
+};
+struct WebsocketVarz {
+  std::string host;
+  int port = 0;
+  std::string advertise, no_auth_user;
+  Nanos handshake_timeout = 0;
+  double auth_timeout = 0;
+  bool no_tls = false, same_origin = false;
+  std::vector<std::string> allowed_origins;
+  bool compression = false;
+};
+struct Varz {
+  std::string server_id, server_name;
+  std::string version;  // nats-server version whose features are there
+  std::string weir;     // our own version
+  int proto = 1;
+  std::string git_commit, go;  // `go` names our compiler: exporters want the field
+  std::string host;
+  int port = 0;
+  bool auth_required = false, tls_required = false, tls_verify = false;
+  std::string ip;
+  std::vector<std::string> connect_urls, ws_connect_urls;
+  std::int64_t max_connections = 0, max_subscriptions = 0;
+  Nanos ping_interval = 0;
+  int ping_max = 0;
+  std::string http_host;
+  int http_port = 0;
+  std::string http_base_path;
+  int https_port = 0;
+  double auth_timeout = 0;  // s
+  std::int64_t max_control_line = 0, max_payload = 0, max_pending = 0;
+  ClusterVarz cluster;
+  WebsocketVarz websocket;
+  std::optional<JsVarz> jetstream;
+  double tls_timeout = 0;  // s
+  Nanos write_deadline = 0;
+  Wall start, now;
+  std::string uptime;
+  std::int64_t mem = 0;
+  int cores = 0;
+  int threads = 0;  // field "gomaxprocs": threads that run the broker
+  double cpu = 0;
+  std::int64_t connections = 0;
+  std::uint64_t total_connections = 0;
+  std::int64_t routes = 0, remotes = 0, leafnodes = 0;
+  std::int64_t in_msgs = 0, in_bytes = 0, in_client_msgs = 0, in_client_bytes = 0;
+  std::int64_t out_msgs = 0, out_bytes = 0, out_client_msgs = 0, out_client_bytes = 0;
+  std::int64_t slow_consumers = 0, stale_connections = 0, stalled_clients = 0;
+  std::uint32_t subscriptions = 0;
+  std::map<std::string, std::uint64_t> http_req_stats;
+  Wall config_load_time;
+  std::string config_digest;
+  std::vector<std::string> tags;
+  Metadata metadata;
+  std::string system_account;
+  CountsByKind slow_consumer_stats, stale_connection_stats;
+  std::optional<Wall> tls_cert_not_after;
+  std::string sync_mode;  // Weir's own: "always" or the interval, how durable a PubAck is
+};
+
+// ---- connections, subscriptions, accounts -----------------------------------------------------
+
+struct SubDetail {
+  std::string account, subject, queue;
+  std::string sid;
+  std::int64_t msgs = 0, max = 0;
+  std::uint64_t cid = 0;
+};
+struct ConnInfo {
+  std::uint64_t cid = 0;
+  std::string kind, type;  // "Client", "nats"
+  std::string ip;
+  int port = 0;
+  Wall start, last_activity;
+  std::optional<Wall> stop;  // closed ones only
+  std::string reason;        // closed ones only
+  std::string rtt, uptime, idle;
+  std::int64_t pending_bytes = 0;
+  std::int64_t in_msgs = 0, out_msgs = 0, in_bytes = 0, out_bytes = 0;
+  std::int64_t stalls = 0;
+  std::uint32_t subscriptions = 0;
+  std::string name, lang, version;
+  std::string tls_version, tls_cipher_suite;
+  bool tls_first = false;
+  std::string authorized_user, account;  // only when asked for
+  std::vector<std::string> subscriptions_list;
+  std::vector<SubDetail> subscriptions_list_detail;
+  std::string jwt, issuer_key, name_tag;
+  std::vector<std::string> tags;
+};
+struct Connz {
+  std::string server_id;
+  Wall now;
+  std::int64_t num_connections = 0, total = 0, offset = 0, limit = 0;
+  std::vector<ConnInfo> connections;
+};
+struct Subsz {
+  std::string server_id;
+  Wall now;
+  std::uint32_t num_subscriptions = 0, num_cache = 0;
+  std::uint64_t num_inserts = 0, num_removes = 0, num_matches = 0;
+  double cache_hit_rate = 0;
+  std::uint32_t max_fanout = 0;
+  double avg_fanout = 0;
+  std::int64_t total = 0, offset = 0, limit = 0;
+  std::vector<SubDetail> subscriptions_list;
+};
+struct AccountStat {
+  std::string account, name;
+  std::int64_t conns = 0, leafnodes = 0, total_conns = 0;
+  std::uint32_t num_subscriptions = 0;
+  DataStats sent, received;
+  std::int64_t slow_consumers = 0;
+};
+struct AccountStatz {
+  std::string server_id;
+  Wall now;
+  std::vector<AccountStat> accounts;
+};
+struct RouteInfo {
+  std::uint64_t rid = 0;
+  std::string remote_id, remote_name;
+  bool did_solicit = false, is_configured = false;
+  std::string ip;
+  int port = 0;
+  Wall start, last_activity;
+  std::string rtt, uptime, idle;
+  std::int64_t pending_size = 0;
+  std::int64_t in_msgs = 0, out_msgs = 0, in_bytes = 0, out_bytes = 0;
+  std::uint32_t subscriptions = 0;
+  std::vector<std::string> subscriptions_list;
+};
+struct Routez {
+  std::string server_id, server_name;
+  Wall now;
+  std::vector<RouteInfo> routes;
+};
+struct Accountz {
+  std::string server_id;
+  Wall now;
+  std::string system_account;
+  std::vector<std::string> accounts;
+};
+/// $SYS.REQ.USER.INFO
+struct UserInfo {
+  std::string user, account, account_name, user_name;
+  std::string permissions_json;  // already JSON; empty = none
+  Nanos expires = 0;
+};
+
+// ---- health, statsz, raft ----------------------------------------------------------------------
+
+struct HealthError {
+  std::string type;  // CONNECTION, BAD_REQUEST, JETSTREAM, ACCOUNT, STREAM, CONSUMER
+  std::string account, stream, consumer, error;
+};
+struct Healthz {
+  std::string status = "ok";  // "unavailable", "error"
+  int status_code = 0;        // HTTP status; 0 = left out
+  std::string error;
+  std::vector<HealthError> errors;
+};
+struct RouteStat {
+  std::uint64_t rid = 0;
+  std::string name;
+  DataStats sent, received;
+  std::int64_t pending = 0;
+};
+struct ServerStats {
+  Wall start;
+  std::int64_t mem = 0;
+  int cores = 0;
+  double cpu = 0;
+  std::int64_t connections = 0;
+  std::uint64_t total_connections = 0;
+  std::int64_t active_accounts = 0;
+  std::uint32_t subscriptions = 0;
+  DataStats sent, sent_to_clients, received, received_from_clients;
+  std::int64_t slow_consumers = 0;
+  CountsByKind slow_consumer_stats;
+  std::int64_t stale_connections = 0;
+  CountsByKind stale_connection_stats;
+  std::int64_t stalled_clients = 0;
+  std::vector<RouteStat> routes;
+  std::int64_t active_servers = 0;
+  std::optional<JsVarz> jetstream;
+  int threads = 0;  // field "gomaxprocs"
+};
+struct RaftPeer {
+  std::string name;
+  bool known = true;
+  std::uint64_t last_replicated_index = 0;
+  std::string last_seen;
+};
+struct RaftGroup {
+  std::string id, state;  // "LEADER", "FOLLOWER", "CANDIDATE", "OBSERVER"
+  std::int64_t size = 0, quorum_needed = 0;
+  bool observer = false, paused = false, catching_up = false;
+  std::uint64_t committed = 0, applied = 0;
+  std::string leader;
+  std::optional<Wall> leader_since;
+  bool ever_had_leader = false;
+  std::uint64_t term = 0;
+  std::string voted_for;
+  std::uint64_t pterm = 0, pindex = 0;  // of the last entry of the log
+  std::uint64_t first_index = 0;        // of the log
+  std::uint64_t log_bytes = 0;
+  std::map<std::string, RaftPeer> peers;
+};
+using Raftz = std::map<std::string, std::map<std::string, RaftGroup>>;  // account -> group
+
+std::string encode_varz(const Varz& v);
+std::string encode_jsz(const Jsz& j);
+std::string encode_connz(const Connz& c);
+std::string encode_routez(const Routez& r);
+std::string encode_subsz(const Subsz& s);
+std::string encode_accountz(const Accountz& a);
+std::string encode_accstatz(const AccountStatz& a);
+std::string encode_healthz(const Healthz& h);
+std::string encode_raftz(const Raftz& r);
+std::string encode_user_info(const UserInfo& u);
+
+/// STATSZ, pushed or asked for: {"server":{...},"statsz":{...}}.
+std::string encode_statsz(const ServerIdentity& server, const ServerStats& stats);
+/// {"server":{...},"data":<data>}; `data_json` is one of the texts above.
+std::string encode_sys_reply(const ServerIdentity& server, std::string_view data_json);
+/// {"server":{...},"error":{"code":400,"description":"..."}}
+std::string encode_sys_error(const ServerIdentity& server, int code, std::string_view description);
+/// Bare {name,host,id}: the reply to IDZ.
+std::string encode_idz(const ServerIdentity& server);
+
+}  // namespace weir::api

@@ -93,7 +93,6 @@ Status Parser::body(std::string_view text, const std::string& name, Scope& scope
   if (text.size() > limits_.file_bytes_max) return at(lexer.here(), "the file is too large");
   lexer.skip_blank();
   if (lexer.peek() == '{') {  // JSON form: the braces of the root may be written
-    Position open = lexer.here();
     lexer.advance();
     RETURN_IF_ERROR(members(lexer, scope));
   }

@@ -31,6 +31,7 @@ enum class Feature : std::uint8_t {
   kLogRotation,
   kAccountTrace,
   kFeatureFlags,
+  kWindowsCertStore,
 };
 
 struct FeatureInfo {
@@ -58,6 +59,7 @@ inline constexpr std::array kFeatures = {
     FeatureInfo{Feature::kLogRotation, "log rotation", false},
     FeatureInfo{Feature::kAccountTrace, "account message trace", false},
     FeatureInfo{Feature::kFeatureFlags, "feature flags", false},
+    FeatureInfo{Feature::kWindowsCertStore, "windows certificate store", false},
 };
 
 /// True when this build acts on the keys of `feature`.

@@ -5,8 +5,8 @@
 //          except those that exporters insist on.
 // Units:   sizes in bytes; durations Nanos; `cpu` in percent of one core; uptime, idle and rtt are
 //          texts (format_uptime, format_duration).
-// Use:     the HTTP face pretty-prints nothing: clients parse it. $SYS replies wrap the same text
-//          with encode_sys_reply().
+// Use:     the texts have no white space; the HTTP face may send them as they are. $SYS replies wrap
+//          the same text with encode_sys_reply().
 #pragma once
 
 #include <cstdint>

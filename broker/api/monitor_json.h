@@ -20,6 +20,5 @@ void write_meta_cluster(JsonWriter& w, const MetaCluster& m);
 /// `with_store_dir` is false on the wire of $SYS, which hides paths of the machine.
 void write_js_varz(JsonWriter& w, const JsVarz& v, bool with_store_dir);
 void write_by_kind(JsonWriter& w, std::string_view name, const CountsByKind& c);
-void write_flags(JsonWriter& w, std::string_view name, const std::map<std::string, bool>& flags);
 
 }  // namespace weir::api

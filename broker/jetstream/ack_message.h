@@ -1,25 +1,21 @@
-// broker/jetstream/ack_message.h - the body of an acknowledgement, and one for ConsumerLeader.
+// broker/jetstream/ack_message.h - one acknowledgement, as ConsumerLeader takes it.
 //
-// Room:    pure. The subject is parsed by proto/ack_subject.h.
-// Source:  reference of the wire API, "Ack bodies".
+// Room:    pure. The subject is parsed by proto/ack_subject.h, the body by api/requests.h.
 #pragma once
 
 #include <cstdint>
-#include <optional>
-#include <string>
 #include <string_view>
 
+#include "broker/api/requests.h"
 #include "broker/base/bytes.h"
 #include "broker/base/ids.h"
 #include "broker/base/time.h"
 
 namespace weir::jetstream {
 
-enum class AckKind : std::uint8_t { kAck, kNak, kInProgress, kNext, kTerm };
-
 /// What a client said about one message.
 struct AckMessage {
-  AckKind kind = AckKind::kAck;
+  api::AckKind kind = api::AckKind::kAck;
   StreamSeq sseq;                // from the ack subject
   ConsumerSeq cseq;              // from the ack subject
   std::uint64_t deliveries = 1;  // from the ack subject
@@ -27,16 +23,5 @@ struct AckMessage {
   std::string_view reason;       // kTerm; borrowed until ack() returns
   Bytes reply;                   // where to confirm; empty = not asked for
 };
-
-/// A body taken apart. Views point into the given text.
-struct AckBody {
-  AckKind kind = AckKind::kAck;
-  Nanos delay = 0;             // kNak, never negative
-  std::string_view reason;     // kTerm
-  std::string_view next_text;  // kNext: what follows, a pull request body ("" = one message)
-};
-
-/// nullopt: no known body; such a message is ignored. A delay that does not parse counts as none.
-std::optional<AckBody> parse_ack_body(std::string_view body);
 
 }  // namespace weir::jetstream

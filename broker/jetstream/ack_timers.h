@@ -63,6 +63,8 @@ class AckTimers {
 class RedeliveryQueue {
  public:
   bool empty() const { return head_ == seqs_.size(); }
+  /// Some of them may have been acked meanwhile.
+  std::size_t size() const { return seqs_.size() - head_; }
   StreamSeq front() const { return seqs_[head_]; }
   void push(StreamSeq seq) { seqs_.push_back(seq); }
   void pop();

@@ -127,54 +127,53 @@ class ConsumerLeader {
   ConsumerLeader(const ConsumerState& committed, ConsumerLeaderOptions options);
 
   // consumer_leader.cc
-  void read_config();
-  void restore_timers(Now now);
+  void read_config(Now now);
   Status count_pending(store::MessageStore& store);
   bool commits_first() const;
+  bool waits_for_commit() const { return proposed_ > committed_; }
   void flush_progress(Now now, ConsumerOutput& out);
+  void tidy_progress();
   void coalesce(std::vector<SeqRange>& ranges) const;
-  Mono next_deadline(Now now) const;
-  void check_inactive(Now now, const StepInput& in, ConsumerOutput& out);
+  Mono next_deadline() const;
+  void check_inactive(const StepInput& in, ConsumerOutput& out);
 
   // consumer_requests.cc
-  std::string_view refusal(const PullRequest& r, std::string& text) const;
-  void expire_pulls(const StepInput& in, ConsumerOutput& out);
+  std::string refusal(const PullRequest& r) const;
+  void serve_waiting(const StepInput& in, ConsumerOutput& out);
+  bool drop_if_over(PullRequest& r, const StepInput& in, ConsumerOutput& out);
   PullRequest* next_pull(const StepInput& in, std::uint64_t size, ConsumerOutput& out);
-  void serve_pull(PullRequest& pull, std::uint64_t size, Now now, ConsumerOutput& out);
+  void served(PullRequest& pull, std::uint64_t size, Now now, ConsumerOutput& out);
   void end_no_wait_pulls(ConsumerOutput& out);
-  void pull_heartbeats(Now now, ConsumerOutput& out);
-  void add_status(const Bytes& target, std::string headers, ConsumerOutput& out, std::string reply = {});
+  std::string heartbeat_headers() const;
 
   // consumer_acks.cc
-  void ack_one(StreamSeq seq, Now now, bool sample);
+  void ack_one(StreamSeq seq, Now now);
   void ack_upto(StreamSeq seq, Now now);
   void nak(const AckMessage& ack, Now now);
   void in_progress(StreamSeq seq, Now now);
-  void terminate(StreamSeq seq, std::string_view reason, Now now);
-  void confirm(const Bytes& reply);
+  void terminate(StreamSeq seq, std::string_view reason, bool report);
   void sample_ack(const PendingEntry& e, Now now);
-  void changed(Now now, bool urgent);
+  void changed(bool urgent);
   Nanos wait_of(std::uint64_t deliveries) const;
   std::size_t timer_class(std::uint64_t deliveries) const;
   void arm(StreamSeq seq, std::uint64_t deliveries, Now now);
+  void rearm_all(Now now, bool from_committed);
   void expire_acks(Now now);
-  void queue_redelivery(const PendingEntry& e, Now now);
-  void drop_gone(const StepInput& in);
+  void queue_redelivery(const PendingEntry& e);
+  void drop_gone(const store::StoreState& state);
 
   // consumer_delivery.cc
   enum class Outcome : std::uint8_t { kSent, kNothing, kBlocked };
-  bool can_deliver(const StepInput& in) const;
-  Result<Outcome> deliver_next(const StepInput& in, ConsumerOutput& out);
+  Status deliver_all(const StepInput& in, ConsumerOutput& out);
+  bool may_deliver(Now now) const;
   Result<Outcome> deliver_redelivery(const StepInput& in, ConsumerOutput& out);
   Result<Outcome> deliver_new(const StepInput& in, ConsumerOutput& out);
-  Result<std::optional<store::Message>> peek_new(store::MessageStore& store);
-  bool replay_waits(const store::Message& m, Now now);
-  /// Where it goes, or nothing if no pull takes it and no window is open.
-  std::optional<Bytes> claim_target(const store::Message& m, const StepInput& in, std::uint64_t deliveries,
-                                    ConsumerOutput& out);
+  Status find_new(store::MessageStore& store);
+  bool replay_waits(Now now);
+  /// Sends `m` to whom it is due; false if nobody takes it now.
+  bool send(const store::Message& m, std::uint64_t deliveries, const StepInput& in, ConsumerOutput& out);
   std::uint64_t wire_size(const store::Message& m, std::uint64_t deliveries) const;
-  void record_delivery(const store::Message& m, Now now);
-  void push_status(Now now, ConsumerOutput& out);
+  void record_new(StreamSeq seq, Now now);
 
   ConsumerState s_;  // the live copy; its pending stamps are deadlines
   ConsumerLeaderOptions options_;
@@ -193,8 +192,8 @@ class ConsumerLeader {
 
   // Volatile.
   std::uint64_t num_pending_ = 0;
-  std::size_t skip_at_ = 0;               // index in the skip list of the next one
-  std::optional<store::Message> peeked_;  // next new message, found and not yet deliverable
+  std::size_t skip_at_ = 0;              // index in the skip list of the next one
+  std::optional<store::Message> found_;  // next new message, not deliverable yet
   AckTimers timers_;
   RedeliveryQueue again_;  // due for redelivery; their pending stamps are kQueued
   PullQueue pulls_;
@@ -204,18 +203,22 @@ class ConsumerLeader {
   Mono replay_at_;          // when that was
   Mono replay_due_;
   Mono store_retry_at_;
-  StreamSeq gone_below_;  // pending below is known to be gone from the stream
+  StreamSeq gone_below_;  // nothing pending below: those left the stream
   Mono last_used_;
+  std::uint64_t steps_ = 0;
+  Bytes deliver_subject_;
 
   // Output in the making.
   Progress p_;
-  bool p_dirty_ = false;
-  bool p_urgent_ = false;
-  Mono p_since_;
+  bool p_dirty_ = false;   // p_ holds something to propose
+  bool p_urgent_ = false;  // and somebody waits for it
+  std::optional<Mono> p_since_;
+  StreamSeq proposed_scanned_;
   std::uint64_t proposed_ = 0, committed_ = 0;
   std::vector<StatusMessage> early_;  // statuses of refused pulls
   std::vector<ConsumerAdvisory> advisories_;
-  std::vector<Bytes> confirms_;
+  std::vector<Bytes> confirm_now_;
+  std::vector<Bytes> confirm_committed_;
   bool dirty_ = true;
 };
 

@@ -71,7 +71,7 @@ struct ConsumerOutput {
 
   std::vector<AckConfirmation> confirmations;
 
-  Bytes progress;                     // record to propose; empty = none
+  std::string progress;               // record to propose; empty = none
   std::uint64_t progress_number = 0;  // of `progress`: 1, 2, ... for this leader
 
   bool more = false;                 // the budget ended the step: call again soon

@@ -18,14 +18,13 @@
 #include <vector>
 
 #include "broker/api/consumer_config.h"
-#include "broker/base/bytes.h"
 #include "broker/base/ids.h"
 #include "broker/base/result.h"
 #include "broker/base/time.h"
 #include "broker/base/varint.h"
+#include "broker/jetstream/consumer_start.h"
 #include "broker/jetstream/pending_set.h"
 #include "broker/jetstream/progress.h"
-#include "broker/store/message_store.h"
 
 namespace weir::jetstream {
 
@@ -37,25 +36,22 @@ struct SeqPair {
   bool operator==(const SeqPair&) const = default;
 };
 
-/// The filter of a configuration; empty = every message.
-store::Filter consumer_filter(const api::ConsumerConfig& config);
-
 class ConsumerState {
  public:
   ConsumerState() = default;
+  /// A new consumer. `config` is complete (defaults filled in); `start` was chosen by apply.
+  ConsumerState(std::uint32_t id, std::string name, api::ConsumerConfig config, Wall created,
+                ConsumerStart start);
 
-  /// A new consumer positioned by its deliver policy. `config` is complete (defaults filled in).
-  /// Deterministic: depends on the arguments and the content of the store only.
-  /// Errors: those of the store.
-  static Result<ConsumerState> create(std::string name, api::ConsumerConfig config, Wall created,
-                                      store::MessageStore& store);
-
+  /// Of this consumer within its stream's log (ConsumerProgressCommand).
+  std::uint32_t id() const { return id_; }
   const std::string& name() const { return name_; }
   const api::ConsumerConfig& config() const { return *config_; }
   Wall created() const { return created_; }
 
   /// The position stays; api/ has checked that only updatable fields differ.
   void set_config(api::ConsumerConfig config);
+  std::uint32_t epoch() const { return epoch_; }
   /// Starts over so that `next` is looked at next: nothing pending, consumer sequences from 1.
   void reset(StreamSeq next);
 
@@ -85,14 +81,15 @@ class ConsumerState {
   bool needs(StreamSeq seq) const;
 
   /// Applies one record; `finished` gets the stream sequences that this consumer no longer needs
-  /// (acked, terminated; delivered for ack none), ascending within each cause, replacing its content.
+  /// (acked, terminated; delivered for ack none), each once, in no particular order.
   /// Sequences that are not pending are ignored: a purge may have come between.
   /// Errors: kInvalid, and nothing is changed.
   Status apply_progress(std::string_view body, Wall log_time, std::vector<SeqRange>& finished);
 
   /// Canonical: equal states give equal bytes (they enter the state hash and snapshots).
-  void encode(BytesBuilder& out) const;
-  static Result<ConsumerState> decode(Reader& in);
+  void encode(std::string& out) const;  // appends
+  /// Errors: kCorrupt, kUnsupported (newer version).
+  static Result<ConsumerState> decode(std::string_view bytes);
 
  private:
   friend class ConsumerLeader;
@@ -100,14 +97,18 @@ class ConsumerState {
   void drop_skip_list_when_done();
   Status check_progress(const Progress& p) const;
   void apply_deliveries(const Progress& p, std::uint64_t stamp, std::vector<SeqRange>& finished);
+  void exceed(const std::vector<SeqRange>& ranges);
+  /// True if there was one.
   bool finish(const std::vector<SeqRange>& ranges, std::vector<SeqRange>& finished);
+  Status decode_lists(Reader& in);
 
+  std::uint32_t id_ = 0;
   std::string name_;
   std::shared_ptr<const api::ConsumerConfig> config_ = std::make_shared<const api::ConsumerConfig>();
   Wall created_;
   SeqPair delivered_;
   StreamSeq scanned_;
-  SeqPair start_;  // delivered_ at creation or reset: the lowest ack floor
+  std::uint32_t epoch_ = 0;  // number of resets: records made before one are ignored
   Wall last_delivered_;
   Wall last_acked_;
   std::uint64_t naks_ = 0;

@@ -1,16 +1,16 @@
 // broker/jetstream/progress.h - what a consumer did in one commit cycle, as one record of the log.
 //
 // Room:    pure. Written by ConsumerLeader, applied by ConsumerState::apply_progress.
-// Format:  docs/formats/progress.md, version kProgressVersion. Runs of consecutive deliveries and
+// Format:  docs/formats/consumer-progress.md, version kProgressVersion. Runs of consecutive deliveries and
 //          acks cost a few bytes however long they are.
 // Errors:  decoding trusts nothing: kInvalid with the place; nothing of a bad record is applied.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
-#include "broker/base/bytes.h"
 #include "broker/base/ids.h"
 #include "broker/base/result.h"
 
@@ -39,6 +39,7 @@ struct DeliveryRun {
 
 /// All ranges and lists are in ascending order of stream sequence and do not overlap.
 struct Progress {
+  std::uint32_t epoch = 0;     // resets of the consumer so far: a record of another epoch is void
   ConsumerSeq delivered_cseq;  // last consumer sequence given, after this record
   StreamSeq delivered_sseq;    // last stream sequence delivered, after this record
   StreamSeq scanned;           // looked at up to here, >= delivered_sseq
@@ -58,11 +59,11 @@ struct Progress {
   bool operator==(const Progress&) const = default;
   /// Nothing happened but, perhaps, skipping.
   bool idle() const;
-  void clear();  // keeps the three positions
+  void clear();  // keeps epoch and positions
 };
 
 /// Appends the coded record.
-void encode_progress(const Progress& p, BytesBuilder& out);
+void encode_progress(const Progress& p, std::string& out);
 /// Checks order and bounds within the record; against the consumer's state is apply's part.
 /// `out` is reused; its content is unspecified after an error.
 Status decode_progress(std::string_view body, Progress& out);

@@ -10,12 +10,13 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/api/requests.h"
 #include "broker/base/bytes.h"
 #include "broker/base/time.h"
 
 namespace weir::jetstream {
 
-/// Body of MSG.NEXT, decoded by the API. The last group is the queue's own.
+/// A pull request in the queue. The last group is the queue's own.
 struct PullRequest {
   Bytes reply;
   std::uint64_t batch = 1;  // 0 counts as 1
@@ -30,12 +31,16 @@ struct PullRequest {
   std::uint64_t checked = 0;  // step in which interest was looked at
 };
 
+/// From the decoded body of MSG.NEXT or +NXT. Negative numbers count as not given.
+PullRequest make_pull(Bytes reply, const api::NextRequest& body);
+
 class PullQueue {
  public:
   bool empty() const { return size_ == 0; }
   std::size_t size() const { return size_; }
   /// Messages that the waiting pulls still ask for.
   std::uint64_t wanted() const { return wanted_; }
+  bool any_no_wait() const { return no_wait_ > 0; }
   /// Earliest deadline or heartbeat; may be early after a removal, never late.
   Mono next_due() const { return next_due_; }
 
@@ -67,6 +72,7 @@ class PullQueue {
   std::size_t head_ = 0;
   std::size_t size_ = 0;
   std::uint64_t wanted_ = 0;
+  std::size_t no_wait_ = 0;
   Mono next_due_ = none();
 };
 

@@ -34,7 +34,8 @@ class PushFlow {
   bool open(Mono now) const;
   /// Accounts for a message. True: send a flow control request after it (see request()).
   bool sent(std::uint64_t size, Mono now);
-  /// Begins a request; `upto` is the last stream sequence sent. Returns its reply subject.
+  /// Begins a request; call when sent() said so.
+  /// `upto` is the last stream sequence sent. Returns its reply subject.
   const std::string& request(StreamSeq upto);
   /// The outstanding request's subject; empty = none.
   const std::string& outstanding() const { return fc_subject_; }
@@ -46,10 +47,9 @@ class PushFlow {
   /// True when a heartbeat is due; the next one is then due one interval later.
   bool heartbeat_due(Mono now);
   /// Heartbeat or rate, whichever is next; kNoDeadline = none.
-  Mono next_deadline(Mono now, bool has_messages) const;
+  Mono next_deadline(bool has_messages) const;
 
  private:
-  void refill(Mono now);
   PushFlowConfig config_;
   bool active_ = false;
   std::uint64_t window_ = 0;  // 0 = no flow control

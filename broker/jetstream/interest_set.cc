@@ -1,7 +1,7 @@
 #include "broker/jetstream/interest_set.h"
 
 #include "broker/base/check.h"
-#include "broker/store/filter.h"
+#include "broker/subject/subject.h"
 
 namespace weir::jetstream {
 namespace {
@@ -16,7 +16,7 @@ void drop(Map& map, const std::string& filter) {
 void InterestSet::add(const std::vector<std::string>& filters) {
   if (filters.empty()) ++everything_;
   for (const std::string& f : filters) {
-    if (store::is_literal(f))
+    if (!subject::has_wildcards(f))
       ++literals_[f];
     else
       ++wildcards_[f];
@@ -26,17 +26,17 @@ void InterestSet::add(const std::vector<std::string>& filters) {
 void InterestSet::remove(const std::vector<std::string>& filters) {
   if (filters.empty()) --everything_;
   for (const std::string& f : filters) {
-    if (store::is_literal(f))
+    if (!subject::has_wildcards(f))
       drop(literals_, f);
     else
       drop(wildcards_, f);
   }
 }
 
-bool InterestSet::wants(std::string_view subject) const {
-  if (everything_ > 0 || literals_.contains(subject)) return true;
+bool InterestSet::wants(std::string_view literal) const {
+  if (everything_ > 0 || literals_.contains(literal)) return true;
   for (const auto& [filter, count] : wildcards_)
-    if (store::pattern_matches(filter, subject)) return true;
+    if (subject::matches(filter, literal)) return true;
   return false;
 }
 

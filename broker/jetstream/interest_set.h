@@ -20,8 +20,8 @@ class InterestSet {
   void add(const std::vector<std::string>& filters);
   /// Exactly what was added before.
   void remove(const std::vector<std::string>& filters);
-  /// True if a consumer's filter stands for the literal `subject`.
-  bool wants(std::string_view subject) const;
+  /// True if a consumer's filter stands for this subject.
+  bool wants(std::string_view literal) const;
   void clear();
 
  private:

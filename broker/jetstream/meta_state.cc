@@ -5,6 +5,7 @@
 #include "broker/base/check.h"
 #include "broker/base/varint.h"
 #include "broker/jetstream/coding.h"
+#include "broker/subject/subject.h"
 
 namespace weir::jetstream {
 namespace {
@@ -12,17 +13,6 @@ namespace {
 using api::ErrCode;
 
 constexpr std::uint8_t kVersion = 1;
-
-std::string_view first_token(std::string_view subject) {
-  return subject.substr(0, subject.find('.'));
-}
-
-std::string_view take_token(std::string_view& rest) {
-  std::size_t dot = rest.find('.');
-  std::string_view token = rest.substr(0, dot);
-  rest = dot == std::string_view::npos ? std::string_view() : rest.substr(dot + 1);
-  return token;
-}
 
 /// Changes that would contradict what is stored or what was promised, whoever asks.
 std::string_view forbidden_change(const api::StreamConfig& old, const api::StreamConfig& now) {
@@ -38,16 +28,6 @@ std::string_view forbidden_change(const api::StreamConfig& old, const api::Strea
 }
 
 }  // namespace
-
-bool patterns_overlap(std::string_view a, std::string_view b) {
-  while (!a.empty() && !b.empty()) {
-    std::string_view x = take_token(a);
-    std::string_view y = take_token(b);
-    if (x == ">" || y == ">") return true;
-    if (x != y && x != "*" && y != "*") return false;
-  }
-  return a.empty() && b.empty();
-}
 
 Status MetaState::apply(const Command& command, RaftIndex index, Wall log_time, MetaOutcome& out) {
   out = MetaOutcome();
@@ -205,20 +185,20 @@ bool MetaState::overlaps(std::string_view account, std::string_view name,
   auto a = accounts_.find(account);
   if (a == accounts_.end()) return false;
   const auto& index = a->second.subjects;
-  auto any = [&](auto from, auto to, std::string_view subject) {
+  auto any = [&](auto from, auto to, std::string_view wanted) {
     return std::any_of(from, to, [&](const auto& row) {
-      return row.second.second != name && patterns_overlap(row.second.first, subject);
+      return row.second.second != name && subject::overlaps(row.second.first, wanted);
     });
   };
-  for (const std::string& subject : subjects) {
-    std::string_view token = first_token(subject);
+  for (const std::string& wanted : subjects) {
+    std::string_view token = subject::token_at(wanted, 0);
     if (token == "*" || token == ">") {
-      if (any(index.begin(), index.end(), subject)) return true;
+      if (any(index.begin(), index.end(), wanted)) return true;
       continue;
     }
     for (std::string_view key : {token, std::string_view("*"), std::string_view(">")}) {
       auto [from, to] = index.equal_range(key);
-      if (any(from, to, subject)) return true;
+      if (any(from, to, wanted)) return true;
     }
   }
   return false;
@@ -234,13 +214,13 @@ void MetaState::insert(MetaStream stream) {
 }
 
 void MetaState::index_subjects(Account& account, const MetaStream& stream) {
-  for (const std::string& subject : stream.config.subjects)
-    account.subjects.emplace(first_token(subject), std::make_pair(subject, stream.config.name));
+  for (const std::string& taken : stream.config.subjects)
+    account.subjects.emplace(subject::token_at(taken, 0), std::make_pair(taken, stream.config.name));
 }
 
 void MetaState::unindex_subjects(Account& account, const MetaStream& stream) {
-  for (const std::string& subject : stream.config.subjects) {
-    auto [from, to] = account.subjects.equal_range(first_token(subject));
+  for (const std::string& taken : stream.config.subjects) {
+    auto [from, to] = account.subjects.equal_range(subject::token_at(taken, 0));
     while (from != to) {
       bool mine = from->second.second == stream.config.name;
       from = mine ? account.subjects.erase(from) : std::next(from);

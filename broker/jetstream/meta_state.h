@@ -98,7 +98,4 @@ class MetaState {
   std::uint64_t hash_ = 0x9e3779b97f4a7c15u;
 };
 
-/// True if some literal subject matches both `a` and `b` (literals or wildcards).
-bool patterns_overlap(std::string_view a, std::string_view b);
-
 }  // namespace weir::jetstream

@@ -4,20 +4,19 @@
 #include <utility>
 
 #include "broker/base/limits.h"
-#include "broker/jetstream/meta_state.h"
 #include "broker/jetstream/stream_machine.h"
-#include "broker/store/filter.h"
+#include "broker/subject/subject.h"
 
 namespace weir::jetstream {
 namespace {
 
 using api::ErrCode;
 
-bool matches(const api::ConsumerConfig& config, std::string_view subject) {
-  if (!config.filter_subject.empty()) return store::pattern_matches(config.filter_subject, subject);
+bool matches(const api::ConsumerConfig& config, std::string_view literal) {
+  if (!config.filter_subject.empty()) return subject::matches(config.filter_subject, literal);
   if (config.filter_subjects.empty()) return true;
   return std::any_of(config.filter_subjects.begin(), config.filter_subjects.end(),
-                     [&](const std::string& f) { return store::pattern_matches(f, subject); });
+                     [&](const std::string& f) { return subject::matches(f, literal); });
 }
 
 /// Why an existing consumer cannot become `now`; empty if it can. Texts as nats-server's.
@@ -128,7 +127,7 @@ bool StreamMachine::refuse_on_work_queue(std::string_view name, const api::Consu
     std::vector<std::string> theirs = filters_of(other->config());
     bool shared = theirs.empty();
     for (const std::string& a : mine)
-      for (const std::string& b : theirs) shared = shared || patterns_overlap(a, b);
+      for (const std::string& b : theirs) shared = shared || subject::overlaps(a, b);
     if (shared) {
       out.error = api::make_error(ErrCode::kConsumerWQConsumerNotUnique);
       return true;

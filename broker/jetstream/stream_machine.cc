@@ -10,7 +10,7 @@ StreamMachine::StreamMachine(api::StreamConfig config, Wall created, store::Mess
 
 void StreamMachine::begin() {
   if (config_.first_seq.v > 1 && store_.state().last_seq.v == 0)
-    store_.skip_to(config_.first_seq - 1, Wall{});
+    store_.skip_to(std::min(config_.first_seq, kPurgeSeqMax) - 1, Wall{});
 }
 
 Status StreamMachine::apply(const Command& command, RaftIndex index, Wall log_time, Outcome& out) {

@@ -43,6 +43,9 @@ struct CheckpointMark {
   Term term;
 };
 
+/// No purge and no first_seq raises the sequence of a stream above this: the numbers must not run out.
+constexpr StreamSeq kPurgeSeqMax{std::uint64_t{1} << 62};
+
 /// Walks catalog keys that begin with a prefix, in byte order (store::Catalog::scan).
 using CatalogScan =
     std::function<void(const std::string& prefix,

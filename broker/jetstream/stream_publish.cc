@@ -7,7 +7,7 @@
 
 #include "broker/base/text.h"
 #include "broker/jetstream/stream_machine.h"
-#include "broker/store/filter.h"
+#include "broker/subject/subject.h"
 
 namespace weir::jetstream {
 namespace {
@@ -87,7 +87,7 @@ Status StreamMachine::refuse_by_sequence(const PublishCommand& p, const PublishH
   if (!h.expected_subject_seq.empty()) {
     std::string_view of = h.expected_subject_seq_subj.empty() ? p.subject : h.expected_subject_seq_subj;
     StreamSeq last;
-    if (store::is_literal(of)) {
+    if (!subject::has_wildcards(of)) {
       if (auto s = store_.subject_state(of)) last = s->last;
     } else {
       ASSIGN_OR_RETURN(auto message, store_.last({std::string(of)}, store_.state().last_seq));

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "broker/jetstream/stream_machine.h"
-#include "broker/store/filter.h"
 
 namespace weir::jetstream {
 namespace {
@@ -119,7 +118,7 @@ Status StreamMachine::apply_purge(const Command& command, Outcome& out) {
     out.error = api::make_error(ErrCode::kStreamPurgeFailed, "stream purge not permitted");
     return ok();
   }
-  if (p.seq.v > 0 && p.keep > 0) {
+  if ((p.seq.v > 0 && p.keep > 0) || p.seq > kPurgeSeqMax) {
     out.error = api::make_error(ErrCode::kBadRequest);
     return ok();
   }

@@ -75,6 +75,9 @@ class Checker {
   void authorization() {
     const AuthorizationConfig& a = o_.authorization;
     bool single = !a.user.empty() || !a.password.empty();
+    if (a.user.empty() && !a.password.empty()) {
+      fail(a.at, "authorization has a password but no user: nobody would be asked for it");
+    }
     if (single && !a.token.empty()) fail(a.at, "Cannot have a user/pass and token");
     if (single && any_users()) fail(a.at, "Can not have a single user/pass and a users array");
     if (!a.token.empty() && any_users()) fail(a.at, "Can not have a token and a users array");

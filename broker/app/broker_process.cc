@@ -4,11 +4,13 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <future>
 
 #include "broker/app/disk_source.h"
 #include "broker/app/machine.h"
+#include "broker/base/text.h"
 #include "broker/platform/asio_transport.h"
 #include "broker/platform/posix_disk.h"
 #include "broker/server/version.h"

@@ -21,6 +21,7 @@
 
 #include "broker/base/bytes.h"
 #include "broker/base/ids.h"
+#include "broker/base/limits.h"
 #include "broker/base/log.h"
 #include "broker/base/result.h"
 #include "broker/env/env.h"
@@ -42,8 +43,9 @@ struct JournalRecord {
 };
 
 struct JournalOptions {
-  std::uint64_t file_bytes = 64u << 20;
-  unsigned files_max = 64;
+  std::uint64_t file_bytes = limits::kJournalFileBytes;  // multiple of 4096
+  std::uint64_t frame_bytes_max = limits::kJournalFrameBytesMax;
+  unsigned files_max = limits::kJournalFilesMax;
   bool sync_always = true;            // false: done when written; a sync follows each interval
   std::int64_t sync_interval_ns = 0;  // used when !sync_always
 };

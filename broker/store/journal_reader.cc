@@ -1,0 +1,382 @@
+#include "broker/store/journal_reader.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "broker/base/crc32c.h"
+#include "broker/store/journal_scan.h"
+
+namespace weir::store {
+namespace {
+
+struct Interval {
+  std::uint64_t from, to;  // end exclusive
+};
+
+/// Parts of [from, to) that no interval of `holes` covers.
+std::vector<Interval> subtract(Interval x, const std::vector<Interval>& covers) {
+  std::vector<Interval> out;
+  while (x.from < x.to) {
+    std::uint64_t end = x.to;
+    bool covered = false;
+    for (const Interval& c : covers) {
+      if (c.from <= x.from && x.from < c.to) {
+        x.from = c.to;
+        covered = true;
+      } else if (c.from > x.from) {
+        end = std::min(end, c.from);
+      }
+    }
+    if (covered) continue;
+    out.push_back({x.from, end});
+    x.from = end;
+  }
+  return out;
+}
+
+bool within(std::uint64_t n, const std::vector<Interval>& v) {
+  return std::any_of(v.begin(), v.end(), [n](const Interval& i) { return i.from <= n && n < i.to; });
+}
+
+std::string frames_text(Interval i) {
+  std::string s = "frame " + std::to_string(i.from);
+  return i.to - i.from > 1 ? s + " to " + std::to_string(i.to - 1) : s;
+}
+
+class Recovery {
+ public:
+  Recovery(std::vector<ScannedFile> files, JournalSink& sink) : files_(std::move(files)), sink_(sink) {}
+  JournalFound run();
+
+ private:
+  struct Frame {
+    std::size_t file;
+    FrameAt at;
+  };
+  struct Last {
+    std::uint64_t frame = 0;
+    std::uint64_t index = 0;  // of its last entry
+  };
+  enum class Step { kGoOn, kCut };
+
+  void order_frames();
+  void collect_bounds();
+  void classify_files();
+  Bytes load(const Frame& f);
+  bool whole(const Frame& f);
+  Step gap(std::size_t i, Interval missing);
+  Step frame(const Frame& f);
+  void salvage(const Frame& f, const Bytes& bytes);
+  std::uint64_t salvage_blind(std::size_t file, std::uint64_t offset, std::uint64_t number);
+  void damaged_entries(const Frame& f, const std::vector<JournalTableEntry>& lost);
+  void visit(const JournalTableEntry& e, Bytes payload, std::uint64_t frame);
+  void follow_chain(const JournalTableEntry& e);
+  void enter_file(std::size_t file);
+  void leave_behind(std::size_t upto_file);
+  bool unreadable_end();
+  std::string where(std::size_t file, std::uint64_t offset) const {
+    return files_[file].name + " offset " + std::to_string(offset);
+  }
+
+  std::vector<ScannedFile> files_;
+  JournalSink& sink_;
+  JournalFound found_;
+  std::vector<Frame> frames_;
+  std::vector<Interval> voids_;
+  std::vector<Interval> unknown_;  // unreadable frames whose groups are not known
+  std::unordered_map<GroupId, Last> last_;
+  std::vector<bool> live_;     // by file: holds needed frames, or lies between such files
+  std::size_t next_file_ = 0;  // first file not told to the sink
+  std::uint64_t expected_ = 1;
+  const Frame* before_ = nullptr;  // the frame that was accepted last
+};
+
+// Numbers decide which frames are current: a file that was cut may go on with old frames whose
+// numbers were given again in the next file.
+void Recovery::order_frames() {
+  std::uint64_t limit = ~std::uint64_t{0};
+  for (std::size_t i = files_.size(); i-- > 0;) {
+    auto& frames = files_[i].frames;
+    while (!frames.empty() && frames.back().header.number >= limit) frames.pop_back();
+    if (!frames.empty()) limit = frames.front().header.number;
+  }
+  for (std::size_t i = 0; i < files_.size(); ++i) {
+    for (const FrameAt& at : files_[i].frames) frames_.push_back({i, at});
+  }
+}
+
+void Recovery::collect_bounds() {
+  for (const auto& f : files_) {
+    found_.next_use = std::max(found_.next_use, f.header.use + 1);
+    found_.next_file = std::max(found_.next_file, f.number + 1);
+    if (f.has_header) found_.first_needed = std::max(found_.first_needed, f.header.first_needed);
+  }
+  for (const auto& f : frames_) {
+    const auto& h = f.at.header;
+    found_.synced_through = std::max(found_.synced_through, h.synced_through);
+    found_.first_needed = std::max(found_.first_needed, h.first_needed);
+    // A replacement counts only if it is whole: else the frames that it replaces still stand.
+    if (h.void_from < h.void_to && whole(f)) voids_.push_back({h.void_from, h.void_to});
+  }
+}
+
+void Recovery::classify_files() {
+  live_.assign(files_.size(), false);
+  std::size_t first = files_.size(), last = 0;
+  for (const auto& f : frames_) {
+    if (f.at.header.number < found_.first_needed) continue;
+    first = std::min(first, f.file);
+    last = std::max(last, f.file);
+  }
+  // Frames missing before the first one: a file without readable frames may be where they were.
+  bool open_front = first < files_.size() && files_[first].frames.front().header.number > found_.first_needed;
+  for (std::size_t i = 0; i < files_.size(); ++i) {
+    bool between = first <= i && i <= last;
+    bool before = open_front && i < first && files_[i].frames.empty();
+    if (files_[i].header.use != 0 && (between || before)) {
+      live_[i] = true;
+    } else if (files_[i].has_header || files_[i].is_zero || files_[i].header.use != 0) {
+      found_.free.push_back({files_[i].name, files_[i].bytes});
+    } else {
+      sink_.fault({GroupId(0), RaftIndex(0), RaftIndex(0),
+                   files_[i].name + ": neither header nor frames can be read, left alone"});
+    }
+  }
+}
+
+Bytes Recovery::load(const Frame& f) {
+  BytesBuilder b;
+  std::uint32_t n = f.at.header.length;
+  std::size_t got = files_[f.file].read(f.at.offset, {b.grow(n), n});
+  Bytes all = b.freeze();
+  return got == n ? all : Bytes();
+}
+
+/// Visits the table of `bytes`, a frame with a valid header: each entry with its payload, or with
+/// nullptr when that entry's own checksum fails.
+template <class F>
+void each_entry(const JournalFrameHeader& h, const Bytes& bytes, F&& f) {
+  std::uint32_t seed = frame_seed(h.salt, h.number);
+  for (std::uint32_t i = 0; i < h.count; ++i) {
+    const std::uint8_t* p = bytes.data() + kFrameHeaderBytes + std::size_t{i} * kTableEntryBytes;
+    JournalTableEntry e = decode_table_entry(p);
+    bool good =
+        entry_is_possible(e, h.length) && entry_crc_holds(p, seed, bytes.span().subspan(e.offset, e.length));
+    f(e, good);
+  }
+}
+
+bool table_holds(const JournalFrameHeader& h, const Bytes& bytes) {
+  auto table = bytes.span().subspan(kFrameHeaderBytes, std::size_t{h.count} * kTableEntryBytes);
+  return crc32c(table, frame_seed(h.salt, h.number)) == h.table_crc;
+}
+
+bool Recovery::whole(const Frame& f) {
+  Bytes bytes = load(f);
+  if (bytes.empty() || !table_holds(f.at.header, bytes)) return false;
+  bool all = true;
+  each_entry(f.at.header, bytes, [&](const JournalTableEntry&, bool good) { all = all && good; });
+  return all;
+}
+
+void Recovery::enter_file(std::size_t file) {
+  for (; next_file_ <= file; ++next_file_) {
+    if (!live_[next_file_]) continue;
+    const auto& f = files_[next_file_];
+    std::uint64_t first = f.frames.empty() ? expected_ : f.frames.front().header.number;
+    sink_.file({f.name, f.bytes, f.header.use, first});
+  }
+}
+
+void Recovery::leave_behind(std::size_t upto_file) {
+  // Files cut off behind the end hold nothing that was ever synced.
+  for (std::size_t i = std::max(next_file_, upto_file); i < files_.size(); ++i) {
+    if (live_[i]) found_.free.push_back({files_[i].name, files_[i].bytes});
+  }
+}
+
+void Recovery::follow_chain(const JournalTableEntry& e) {
+  if (e.prev_frame < found_.first_needed || !within(e.prev_frame, unknown_)) return;
+  Last last = last_.count(e.group) ? last_[e.group] : Last{};
+  bool is_gap = e.kind == RecordKind::kEntry && e.index.v > last.index + 1;
+  if (last.frame == e.prev_frame && !is_gap) return;
+  std::string detail = "frame " + std::to_string(e.prev_frame) + " held records of this group";
+  if (is_gap) {
+    sink_.fault({e.group, RaftIndex(last.index + 1), RaftIndex(e.index.v - 1), detail});
+  } else {
+    sink_.fault({e.group, RaftIndex(0), RaftIndex(0), detail + ", perhaps a hard state"});
+  }
+}
+
+void Recovery::visit(const JournalTableEntry& e, Bytes payload, std::uint64_t frame) {
+  follow_chain(e);
+  Last& last = last_[e.group];
+  last.frame = frame;
+  if (e.kind == RecordKind::kEntry) last.index = e.index.v;
+  if (e.kind == RecordKind::kRemoved) last = Last{};
+  JournalRecord r{e.group, e.kind, e.term, e.index, std::move(payload)};
+  sink_.record(r, frame);
+  if (frame > found_.synced_through) found_.tail.push_back(std::move(r));
+}
+
+void Recovery::damaged_entries(const Frame& f, const std::vector<JournalTableEntry>& lost) {
+  std::string detail = where(f.file, f.at.offset) + ": frame " + std::to_string(f.at.header.number);
+  for (const auto& e : lost) {
+    if (e.kind == RecordKind::kEntry) {
+      sink_.fault({e.group, e.index, e.index, detail + ": the entry fails its checksum"});
+    } else {
+      sink_.fault(
+          {e.group, RaftIndex(0), RaftIndex(0), detail + ": a hard state or removal fails its checksum"});
+    }
+  }
+}
+
+// The header holds, the rest does not: hand out what has a checksum of its own, name what is lost.
+void Recovery::salvage(const Frame& f, const Bytes& bytes) {
+  const auto& h = f.at.header;
+  std::vector<JournalTableEntry> lost;
+  std::uint64_t kept = 0;
+  bool table_ok = !bytes.empty() && table_holds(h, bytes);
+  if (!bytes.empty()) {
+    each_entry(h, bytes, [&](const JournalTableEntry& e, bool good) {
+      if (good) {
+        ++kept;
+        visit(e, bytes.sub(e.offset, e.length), h.number);
+      } else {
+        lost.push_back(e);
+      }
+    });
+  }
+  if (table_ok) return damaged_entries(f, lost);
+  unknown_.push_back({h.number, h.number + 1});
+  sink_.fault({GroupId(0), RaftIndex(0), RaftIndex(0),
+               where(f.file, f.at.offset) + ": frame " + std::to_string(h.number) + ": " +
+                   std::to_string(h.count - kept) + " of " + std::to_string(h.count) + " records are lost"});
+}
+
+// No header holds where frame `number` ought to begin; its records may.
+std::uint64_t Recovery::salvage_blind(std::size_t file, std::uint64_t offset, std::uint64_t number) {
+  auto& f = files_[file];
+  std::uint32_t seed = frame_seed(f.header.salt, number);
+  std::uint64_t room = f.bytes > offset ? f.bytes - offset : 0;
+  std::uint64_t kept = 0;
+  for (std::uint64_t at = kFrameHeaderBytes; at + kTableEntryBytes <= room; at += kTableEntryBytes) {
+    std::uint8_t raw[kTableEntryBytes];
+    if (f.read(offset + at, raw) != sizeof raw) break;
+    JournalTableEntry e = decode_table_entry(raw);
+    if (!entry_is_possible(e, room)) break;
+    BytesBuilder b;
+    if (e.length != 0 && f.read(offset + e.offset, {b.grow(e.length), e.length}) != e.length) break;
+    Bytes payload = b.freeze();
+    if (!entry_crc_holds(raw, seed, payload.span())) break;
+    visit(e, std::move(payload), number);
+    ++kept;
+  }
+  return kept;
+}
+
+/// Frames `missing` are not where they ought to be, before frame i.
+Recovery::Step Recovery::gap(std::size_t i, Interval missing) {
+  const Frame& next = frames_[i];
+  for (Interval part : subtract(missing, voids_)) {
+    std::size_t file = before_ ? before_->file : next.file;
+    std::uint64_t offset = before_ ? files_[file].end_of(before_->at) : kJournalBlock;
+    bool unreadable = files_[file].bad_within(offset, offset + 1);
+    if (part.from > found_.synced_through && !unreadable) return Step::kCut;
+    unknown_.push_back(part);
+    enter_file(file);
+    std::uint64_t kept = salvage_blind(file, offset, part.from);
+    if (kept == 0 && next.file != file) {
+      enter_file(next.file);
+      kept = salvage_blind(next.file, kJournalBlock, part.to - 1);
+    }
+    sink_.fault({GroupId(0), RaftIndex(0), RaftIndex(0),
+                 where(file, offset) + ": " + frames_text(part) + " cannot be read, " + std::to_string(kept) +
+                     " records salvaged"});
+    if (part.from > found_.synced_through) {
+      expected_ = part.from + 1;  // leave the hole: the next start reports it again
+      return Step::kCut;
+    }
+  }
+  return Step::kGoOn;
+}
+
+Recovery::Step Recovery::frame(const Frame& f) {
+  const auto& h = f.at.header;
+  if (within(h.number, voids_)) return Step::kGoOn;
+  Bytes bytes = load(f);
+  bool good = !bytes.empty() && table_holds(h, bytes);
+  if (good) each_entry(h, bytes, [&](const JournalTableEntry&, bool g) { good = good && g; });
+  if (good) {
+    each_entry(h, bytes,
+               [&](const JournalTableEntry& e, bool) { visit(e, bytes.sub(e.offset, e.length), h.number); });
+    return Step::kGoOn;
+  }
+  bool unreadable = files_[f.file].bad_within(f.at.offset, f.at.offset + h.length);
+  if (h.number > found_.synced_through && !unreadable) return Step::kCut;
+  salvage(f, bytes);
+  if (h.number <= found_.synced_through) return Step::kGoOn;
+  expected_ = h.number + 1;
+  return Step::kCut;
+}
+
+// Behind the last frame an unreadable block is not a torn write: something was there.
+bool Recovery::unreadable_end() {
+  if (!before_) return false;
+  auto& f = files_[before_->file];
+  std::uint64_t offset = f.end_of(before_->at);
+  if (!f.bad_within(offset, offset + 1)) return false;
+  std::uint64_t kept = salvage_blind(before_->file, offset, expected_);
+  sink_.fault({GroupId(0), RaftIndex(0), RaftIndex(0),
+               where(before_->file, offset) + ": frame " + std::to_string(expected_) +
+                   " may have been here and cannot be read, " + std::to_string(kept) + " records salvaged"});
+  return true;
+}
+
+JournalFound Recovery::run() {
+  order_frames();
+  collect_bounds();
+  classify_files();
+  expected_ = found_.first_needed;
+  Step step = Step::kGoOn;
+  for (std::size_t i = 0; i < frames_.size(); ++i) {
+    const Frame& f = frames_[i];
+    std::uint64_t number = f.at.header.number;
+    if (number < found_.first_needed) continue;
+    if (number > expected_) step = gap(i, {expected_, number});
+    if (step == Step::kCut) break;
+    enter_file(f.file);
+    step = frame(f);
+    if (step == Step::kCut) break;
+    expected_ = number + 1;
+    before_ = &f;
+  }
+  if (step == Step::kGoOn && unreadable_end()) ++expected_;
+  leave_behind(before_ ? before_->file + 1 : 0);
+  found_.next_frame = expected_;
+  // Whatever was read beyond the promise is to be replaced, empty frames too. A hole that ends it
+  // keeps its number and is not voided.
+  if (before_ && before_->at.header.number > found_.synced_through) {
+    found_.void_from = found_.synced_through + 1;
+    found_.void_to = before_->at.header.number + 1;
+  }
+  return std::move(found_);
+}
+
+}  // namespace
+
+std::string journal_file_name(std::uint64_t number) {
+  char name[32];
+  std::snprintf(name, sizeof name, "%08llx.jnl", static_cast<unsigned long long>(number));
+  return name;
+}
+
+Result<JournalFound> read_journal(env::Disk& disk, Log& log, const std::string& dir, JournalSink& sink) {
+  ASSIGN_OR_RETURN(auto files, scan_journal(disk, log, dir));
+  return Recovery(std::move(files), sink).run();
+}
+
+}  // namespace weir::store

@@ -218,8 +218,8 @@ bool Transform::apply(std::string_view literal, Prng& prng, std::string& out) co
   return true;
 }
 
-void Transform::append(const Part& part, const std::vector<std::string_view>& tokens,
-                       std::string_view literal, std::string& out) {
+void Transform::append(const Part& part, const std::vector<std::string_view>& tokens, std::string_view hashed,
+                       std::string& out) {
   if (part.function == Function::kText) {
     out += part.text;
     return;

@@ -51,6 +51,8 @@ Result<std::unique_ptr<Journal>> Journal::open(env::Env& env, std::string dir, J
   JournalLedger ledger;
   OpenSink sink(ledger, env.log, visit, fault);
   ASSIGN_OR_RETURN(auto found, read_journal(env.disk, env.log, dir, sink));
+  // A process that was killed may have left a file whose name is in the page cache only.
+  RETURN_IF_ERROR(env.disk.sync_dir(dir));
   return std::unique_ptr<Journal>(std::make_unique<JournalImpl>(env, std::move(dir), std::move(options),
                                                                 std::move(ledger), std::move(found)));
 }
@@ -76,9 +78,9 @@ JournalImpl::JournalImpl(env::Env& env, std::string dir, JournalOptions options,
   zeros_ = b.freeze();
   options_.frame_bytes_max = std::min(options_.frame_bytes_max, options_.file_bytes - kJournalBlock);
   for (auto& f : found.free) pool_.give_back(std::move(f.name), f.bytes, next_frame_, first_needed_);
-  rewriting_ = !tail_.empty();
-  if (rewriting_) {
-    appended_ = 1;  // what drain() waits for
+  if (!tail_.empty()) {
+    start_state_ = Start::kTail;
+    appended_ = 1;  // what drain() waits for: the frame that settles the start
     start();
   } else {
     pool_.prepare(options_.file_bytes, first_needed_);
@@ -110,7 +112,7 @@ void JournalImpl::append(JournalRecord record, env::DiskDone done) {
 JournalImpl::Plan JournalImpl::plan() {
   Plan p;
   auto add = [&p](const JournalRecord& r) { p.bytes += kTableEntryBytes + r.payload.size(); };
-  if (!tail_.empty()) {
+  if (start_state_ == Start::kTail) {
     // One frame, whatever its size: it replaces the old ones in one step or not at all.
     p.records = tail_;
     for (const auto& r : p.records) add(r);
@@ -132,9 +134,9 @@ JournalImpl::Plan JournalImpl::plan() {
 void JournalImpl::start() {
   if (error_ || writing_) return;
   Plan p = plan();
-  if (p.records.empty() && p.queued == 0) return;
+  if (p.records.empty() && p.queued == 0 && start_state_ == Start::kDone) return;
   if (!room(round_to_block(p.bytes))) return;
-  bool durable = options_.sync_always || rewriting_;
+  bool durable = options_.sync_always || start_state_ != Start::kDone;
   write_frame(std::move(p), durable ? env::Sync::kData : env::Sync::kNone);
 }
 
@@ -171,6 +173,11 @@ void JournalImpl::roll() {
   ledger_.begin_file(current_->at.name, current_->at.bytes, current_->at.use, next_frame_);
   if (!dirty_.empty()) sync_now();
   reap();
+  // At a start, files of before come free in a moment: no new one is made until then.
+  if (start_state_ == Start::kDone) prepare_next();
+}
+
+void JournalImpl::prepare_next() {
   if (live_files() < options_.files_max) pool_.prepare(options_.file_bytes, first_needed_);
 }
 
@@ -224,14 +231,14 @@ void JournalImpl::write_frame(Plan plan, env::Sync sync) {
   frame.sync = sync;
   frame.begun = env_.clock.now();
   auto records = std::move(plan.records);
-  if (carry_ && tail_.empty() && !records.empty()) carry_frame_ = frame.number;
+  if (carry_ && start_state_ != Start::kTail && !records.empty()) carry_frame_ = frame.number;
   for (std::size_t i = 0; i < plan.queued; ++i) {
     records.push_back(std::move(queue_.front().record));
     frame.dones.push_back(std::move(queue_.front().done));
     queue_.pop_front();
   }
   tail_.clear();
-  frame.appended = appended_ - queue_.size();
+  frame.appended = start_state_ == Start::kTail ? 0 : appended_ - queue_.size();
   auto slices = encode(records, frame.number);
   void_from_ = void_to_ = 0;
   if (!records.empty()) last_data_frame_ = frame.number;
@@ -258,8 +265,9 @@ void JournalImpl::frame_done(Status status) {
     ++stats_.syncs;
     stats_.sync_ns_total += static_cast<std::uint64_t>(took);
     stats_.sync_ns_max = std::max(stats_.sync_ns_max, static_cast<std::uint64_t>(took));
-    rewriting_ = false;
     on_synced(f.number);
+    if (start_state_ == Start::kSettle) prepare_next();
+    start_state_ = start_state_ == Start::kTail ? Start::kSettle : Start::kDone;
   }
   start();  // the disk works while the completions run
   if (!options_.sync_always && !drains_.empty()) sync_now();
@@ -376,7 +384,7 @@ const JournalStats& JournalImpl::stats() const {
 }
 
 void JournalImpl::drain(env::DiskDone done) {
-  if (error_ || (durable_ >= appended_ && !rewriting_)) {
+  if (error_ || durable_ >= appended_) {
     Status s = error_ ? Status(*error_) : ok();
     env_.loop.post([done = std::move(done), s = std::move(s)]() mutable { done(std::move(s)); });
     return;

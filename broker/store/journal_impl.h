@@ -75,6 +75,7 @@ class JournalImpl final : public Journal {
   Plan plan();
   bool room(std::uint64_t bytes);
   void roll();
+  void prepare_next();
   void write_frame(Plan plan, env::Sync sync);
   std::vector<Bytes> encode(const std::vector<JournalRecord>& records, std::uint64_t number);
   void frame_done(Status status);
@@ -113,8 +114,10 @@ class JournalImpl final : public Journal {
   std::uint64_t last_data_frame_;  // with records
   std::uint64_t void_from_, void_to_;
   std::vector<JournalRecord> tail_;  // recovered beyond the promise; first frame of this start
-  bool rewriting_ = false;           // tail_ is not empty or its frame is under way
-  bool carry_ = false;               // the oldest file waits for its hard states to be written again
+  /// A start: first the recovered tail in one frame, then a frame that proves it (its promise and
+  /// first_needed free the files of before). Nothing recovered counts as durable until both are.
+  enum class Start : unsigned char { kTail, kSettle, kDone } start_state_ = Start::kDone;
+  bool carry_ = false;  // the oldest file waits for its hard states to be written again
   std::uint64_t carry_frame_ = 0;
 
   env::TimerId sync_timer_ = 0;

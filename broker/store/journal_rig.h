@@ -102,9 +102,13 @@ class JournalRig {
     append(GroupId(g), RecordKind::kEntry, 1, index, payload.empty() ? "e" + std::to_string(index) : payload);
   }
   void release(std::uint32_t g, std::uint64_t upto) {
-    auto& r = released[g];
+    auto& r = released_[{g, life(g, history.size())}];
     r = std::max(r, upto);
     journal->release(GroupId(g), RaftIndex(upto));
+  }
+  std::uint64_t released(std::uint32_t g) const {
+    auto it = released_.find({g, life(g, history.size())});
+    return it == released_.end() ? 0 : it->second;
   }
   /// Flushes and runs until everything acknowledged, or nothing more happens within a second.
   void settle() {
@@ -132,12 +136,16 @@ class JournalRig {
   /// The recovered image is that of a prefix of history with at least `least` records. On success
   /// history is cut to it. Releases do not survive; they only say what may be missing.
   bool recovered_prefix(std::size_t least) {
-    Image want = image.without(released);
     for (std::size_t k = history.size() + 1; k-- > least;) {
       Image model;
       for (std::size_t i = 0; i < k; ++i) model.apply(history[i]);
-      if (model.without(released) == want) {
+      std::map<std::uint32_t, std::uint64_t> gone;
+      for (const auto& [of, upto] : released_) {
+        if (of.second == life(of.first, k)) gone[of.first] = upto;
+      }
+      if (model.without(gone) == image.without(gone)) {
         history.resize(k);
+        std::erase_if(released_, [&](const auto& r) { return r.first.second > life(r.first.first, k); });
         acked = k;
         return true;
       }
@@ -152,10 +160,20 @@ class JournalRig {
   std::vector<JournalRecord> history;
   std::size_t acked = 0;
   std::size_t errors = 0;
-  std::map<std::uint32_t, std::uint64_t> released;
   Image image;
   std::vector<JournalFault> faults;
   std::size_t visited = 0;
+
+ private:
+  /// How often group `g` was removed in the first `k` records: a release is for one life of it.
+  std::uint64_t life(std::uint32_t g, std::size_t k) const {
+    std::uint64_t n = 0;
+    for (std::size_t i = 0; i < k; ++i) {
+      if (history[i].group.v == g && history[i].kind == RecordKind::kRemoved) ++n;
+    }
+    return n;
+  }
+  std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint64_t> released_;
 };
 
 }  // namespace weir::store::testing

@@ -97,7 +97,7 @@ TEST(Journal, RollOverDoesNotWaitForTheNextFile) {
     rig.world.loop.run_for(5 * kMillisecond);
     rig.release(1, i - 1);
   }
-  EXPECT_LT(longest, 500 * kMicrosecond);  // creating a file takes longer
+  EXPECT_LT(longest, 600 * kMicrosecond);  // creating and stamping a file takes longer
 }
 
 TEST(Journal, RecordLargerThanAFileGetsAFileOfItsOwn) {
@@ -269,6 +269,7 @@ TEST(Journal, NoSpaceForANewFileStallsAndRecovers) {
     ASSERT_LT(i, 20u);
     rig.entry(1, i, std::string(3000, 'x'));
     rig.settle();
+    rig.world.loop.run_for(5 * kMillisecond);
   }
   EXPECT_FALSE(rig.journal->failed());
   std::size_t acked = rig.acked;
@@ -291,15 +292,15 @@ TEST(Journal, RelaxedModeAcknowledgesWrittenRecordsAndSyncsEachInterval) {
   rig.options.sync_interval_ns = 100 * kMillisecond;
   ASSERT_TRUE(rig.open());
   rig.world.loop.run_for(kSecond);
-  auto syncs = rig.world.disk.counts().syncs;
+  auto syncs = rig.journal->stats().syncs;
   rig.entry(1, 1);
   rig.settle();
   rig.entry(1, 2);
   rig.settle();
   EXPECT_EQ(rig.acked, 2u);
-  EXPECT_EQ(rig.world.disk.counts().syncs, syncs);
+  EXPECT_EQ(rig.journal->stats().syncs, syncs);
   rig.world.loop.run_for(150 * kMillisecond);
-  EXPECT_EQ(rig.world.disk.counts().syncs, syncs + 1);
+  EXPECT_EQ(rig.journal->stats().syncs, syncs + 1);
   rig.entry(1, 3);
   rig.settle();
   rig.die(Survivors::kNone);

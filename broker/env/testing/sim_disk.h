@@ -108,9 +108,13 @@ class SimDisk final : public Disk {
   void fail_next_sync(std::string prefix) { fail_sync_ = std::move(prefix); }
   /// The next write of a matching file fails with `code`, nothing of it written.
   void fail_next_write(std::string prefix, Code code) { fail_write_ = {std::move(prefix), code}; }
-  /// Reads that touch [offset, offset + size) of `path` fail with kIo until cleared.
+  /// Reads that touch [offset, offset + size) of `path` fail with kIo until clear_faults().
   void fail_reads(const std::string& path, std::uint64_t offset, std::uint64_t size);
-  void clear_read_faults() { bad_reads_.clear(); }
+  void clear_faults() {
+    bad_reads_.clear();
+    fail_sync_.reset();
+    fail_write_.reset();
+  }
   /// Flips one bit of the durable bytes and of the page cache. False if there is no such byte.
   bool flip_bit(const std::string& path, std::uint64_t offset, unsigned bit);
   void set_capacity(std::uint64_t bytes) { options_.capacity_bytes = bytes; }

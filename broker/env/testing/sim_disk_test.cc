@@ -146,7 +146,7 @@ TEST_F(SimDiskTest, ReadFaultsAndFlips) {
   std::uint8_t two[2];
   EXPECT_TRUE(f->read(0, two).has_value());
   EXPECT_FALSE(f->read(1, two).has_value());
-  disk.clear_read_faults();
+  disk.clear_faults();
   ASSERT_TRUE(disk.flip_bit("a", 1, 0));
   EXPECT_FALSE(disk.flip_bit("a", 6, 0));
   EXPECT_EQ(*disk.content("a"), "accdef");

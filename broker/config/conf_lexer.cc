@@ -98,6 +98,7 @@ Result<KeyToken> Lexer::key() {
   }
   if (c == ':' || c == '=') return error(std::string("Unexpected key separator '") + c + "'");
   if (c == ',' || c == ';') return error(std::string("Unexpected value terminator '") + c + "'");
+  if (c == '/' && is_space(peek(1))) return error("Expected a second '/' of a comment");
   while (!at_end() && !is_space(peek()) && peek() != '\n' && peek() != ':' && peek() != '=') {
     key.text += peek();
     advance();
@@ -179,25 +180,20 @@ Result<std::string> Lexer::quoted(char quote) {
   return out;
 }
 
-// The block ends at a ')' that stands alone on its line; the newline before it is not content.
+// The block ends at a line that holds nothing but ')'; the newline before it belongs to the content.
 Result<std::string> Lexer::block() {
-  std::size_t start = pos_ + 1;
-  std::size_t line_start = start;
   advance();
+  std::size_t start = pos_;
   while (!at_end()) {
-    if (peek() == '\n') {
-      advance();
-      line_start = pos_;
-      continue;
-    }
-    bool alone = peek() == ')' && pos_ > start;
-    for (std::size_t i = line_start; alone && i < pos_; ++i) alone = is_space(text_[i]);
-    std::size_t next = pos_ + 1;
-    if (alone && next < text_.size() && text_[next] == '\r') ++next;
-    if (alone && (next >= text_.size() || text_[next] == '\n') && line_start > start) {
-      std::string_view content = text_.substr(start, line_start - 1 - start);
-      advance();
-      return std::string(content);
+    bool line_start = pos_ > start && text_[pos_ - 1] == '\n';
+    if (peek() == ')' && line_start) {
+      std::size_t next = pos_ + 1;
+      if (next < text_.size() && text_[next] == '\r') ++next;
+      if (next >= text_.size() || text_[next] == '\n') {
+        std::string content(text_.substr(start, pos_ - start));
+        advance();
+        return content;
+      }
     }
     advance();
   }

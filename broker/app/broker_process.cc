@@ -27,11 +27,9 @@ LogOptions log_options(const config::Options& o) {
   return {o.log_file, o.debug, o.trace || o.trace_verbose, o.logtime, o.logtime_utc};
 }
 
-std::string store_root(const config::Options& o) {
-  std::string dir = o.effective_store_dir();
+std::string default_store_dir() {
   std::error_code ec;
-  if (dir.empty()) dir = (std::filesystem::temp_directory_path(ec) / "nats").string();
-  return dir + "/jetstream";
+  return (std::filesystem::temp_directory_path(ec) / "nats").string();
 }
 
 std::string size_text(std::int64_t bytes) {
@@ -51,7 +49,9 @@ HttpReply unavailable(const char* why) {
 }  // namespace
 
 BrokerProcess::BrokerProcess(std::string program, config::Flags flags, config::Options options)
-    : program_(std::move(program)), flags_(std::move(flags)), options_(std::move(options)) {}
+    : program_(std::move(program)), flags_(std::move(flags)), options_(std::move(options)) {
+  if (options_.effective_store_dir().empty()) options_.store_dir = default_store_dir();
+}
 
 BrokerProcess::~BrokerProcess() = default;
 
@@ -84,7 +84,7 @@ Status BrokerProcess::start() {
   raise_file_limit();
   transport_ = platform::make_transport(loop_);
   if (options_.jetstream.enabled) {
-    auto disk = platform::open_posix_disk(loop_, store_root(options_));
+    auto disk = platform::open_posix_disk(loop_, options_.effective_store_dir() + "/jetstream");
     if (!disk) return disk.error().within("Can't start JetStream");
     disk_ = std::move(*disk);
     derive_sizes(options_, *disk_);
@@ -130,12 +130,10 @@ void BrokerProcess::log_start() {
 void BrokerProcess::log_jetstream() {
   if (!options_.jetstream.enabled) return;
   const auto& js = options_.jetstream;
-  std::string directory = node_->store_directory();
-  if (directory.empty()) directory = store_root(options_);
   log_.info("Starting JetStream");
   log_.info("  Max Memory:      " + size_text(js.max_memory_store));
   log_.info("  Max Storage:     " + size_text(js.max_file_store));
-  log_.info("  Store Directory: \"" + directory + "\"");
+  log_.info("  Store Directory: \"" + options_.effective_store_dir() + "/jetstream\"");
   if (!js.domain.empty()) log_.info("  Domain:          " + js.domain);
   log_.info(js.sync_always ? "  Sync:            always"
                            : "  Sync:            every " + format_duration(js.sync_interval) +

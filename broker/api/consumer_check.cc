@@ -336,10 +336,10 @@ std::optional<std::uint32_t> parse_sample_freq(std::string_view text) {
 
 Decoded<ConsumerConfig> check_consumer_create(ConsumerConfig c, const StreamConfig& stream,
                                               const ConsumerRules& rules) {
+  if (!rules.clustered && c.num_replicas > 1) return make_error(ErrCode::kStreamReplicasNotSupported);
   if (auto e = set_defaults(c, stream, rules)) return *e;
   if (auto e = check_rules(c, stream, rules)) return *e;
   if (auto e = check_work_queue(c, stream)) return *e;
-  if (!rules.clustered && c.num_replicas > 1) return make_error(ErrCode::kStreamReplicasNotSupported);
   if (auto reason = unsupported_reason(c)) return make_error(ErrCode::kConsumerCreate, *reason);
   if (c.name.empty()) c.name = c.durable_name;
   // A consumer without a durable name lives only while it is used.

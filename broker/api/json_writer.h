@@ -67,6 +67,7 @@ class JsonWriter {
     if (!v.empty()) field(name, v);
   }
   void field_if(std::string_view name, const std::string& v) { field_if(name, std::string_view(v)); }
+  void field_if(std::string_view name, const char* v) { field_if(name, std::string_view(v)); }
   void field_if(std::string_view name, bool v) {
     if (v) field(name, v);
   }

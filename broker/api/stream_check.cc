@@ -1,7 +1,6 @@
 #include "broker/api/stream_check.h"
 
 #include <algorithm>
-#include <set>
 
 #include "broker/api/api_level.h"
 #include "broker/api/unsupported.h"
@@ -202,19 +201,16 @@ Failure check_reserved(const StreamConfig& c, const std::string& wanted) {
 
 Failure check_subjects(StreamConfig& c) {
   if (c.subjects.empty() && !c.mirror && c.sources.empty()) c.subjects.push_back(c.name);
-  std::set<std::string_view> seen;
   for (std::size_t i = 0; i < c.subjects.size(); ++i) {
     const auto& wanted = c.subjects[i];
     if (!subject::is_valid_pattern(wanted)) return bad("invalid subject");
-    if (!seen.insert(wanted).second) return bad("duplicate subjects detected");
     if (wanted == ">") {
       if (!c.no_ack) return bad("capturing all subjects requires no-ack to be true");
       if (c.num_replicas != 1) return bad("capturing all subjects requires replicas of 1");
     }
     if (auto e = check_reserved(c, wanted)) return e;
     for (std::size_t j = i + 1; j < c.subjects.size(); ++j) {
-      // The same subject twice is left to the rule above, with its own text.
-      if (c.subjects[j] != wanted && subject::overlaps(c.subjects[j], wanted)) {
+      if (subject::overlaps(c.subjects[j], wanted)) {
         return bad("subject \"" + wanted + "\" overlaps with \"" + c.subjects[j] + "\"");
       }
     }

@@ -91,7 +91,9 @@ JournalImpl::~JournalImpl() {
   env_.loop.cancel(sync_timer_);
   env_.loop.cancel(promise_timer_);
   // A clean stop leaves the promise behind; the file finishes the write when it is closed.
-  if (!error_ && !writing_ && promise_is_due()) write_promise();
+  closing_ = true;
+  bool here = current_ && current_->pos + kJournalBlock <= current_->at.bytes;
+  if (!error_ && !writing_ && promise_is_due() && (here || pool_.ready(2 * kJournalBlock))) write_promise();
 }
 
 void JournalImpl::append(JournalRecord record, env::DiskDone done) {
@@ -178,7 +180,7 @@ void JournalImpl::roll() {
 }
 
 void JournalImpl::prepare_next() {
-  if (live_files() < options_.files_max) pool_.prepare(options_.file_bytes, first_needed_);
+  if (!closing_ && live_files() < options_.files_max) pool_.prepare(options_.file_bytes, first_needed_);
 }
 
 std::vector<Bytes> JournalImpl::encode(const std::vector<JournalRecord>& records, std::uint64_t number) {
@@ -405,8 +407,7 @@ void JournalImpl::arm_sync_timer() {
 }
 
 bool JournalImpl::promise_is_due() const {
-  return current_ && last_data_frame_ > last_promise_ && last_data_frame_ <= synced_through_ &&
-         current_->pos + kJournalBlock <= current_->at.bytes;
+  return last_data_frame_ > last_promise_ && last_data_frame_ <= synced_through_;
 }
 
 void JournalImpl::arm_promise_timer() {
@@ -414,11 +415,12 @@ void JournalImpl::arm_promise_timer() {
   promise_timer_ = env_.loop.at(env_.clock.now() + kIdlePromise, [this] {
     promise_timer_ = 0;
     if (!error_ && !writing_ && queue_.empty() && promise_is_due()) write_promise();
+    arm_promise_timer();
   });
 }
 
 void JournalImpl::write_promise() {
-  write_frame(Plan{}, env::Sync::kNone);
+  if (room(kJournalBlock)) write_frame(Plan{}, env::Sync::kNone);
 }
 
 void JournalImpl::close_later(Active active) {

@@ -5,11 +5,18 @@
 // Commit:   append() queues records; flush() (end of turn) turns everything queued into one frame
 //           unless one is under way: then the next frame starts when that one completes. One write
 //           and one sync serve every group.
-// Order:    frames become durable in order. A record of (group, index) supersedes every earlier
-//           record of that group with an index at or above it (a follower's cut suffix).
+// Order:    frames become durable in order. An entry of (group, index) supersedes every earlier entry
+//           of that group with an index at or above it (a follower's cut suffix); a hard state the
+//           group's earlier hard state; a removal everything of the group before it. The journal may
+//           write a group's last hard state, or the tail of the last run, again: same order, same
+//           meaning.
 // Limits:   files of kJournalFileBytes, zero-filled and recycled; a frame never exceeds
-//           kJournalFrameBytesMax unless a single record does; at most kJournalFilesMax files:
-//           beyond, full() is true and the owner refuses new work until release() frees files.
+//           kJournalFrameBytesMax unless a single record does (a record that no file can take gets a
+//           file of its own). At kJournalFilesMax files, or when no file can be made, full() is true
+//           and the owner refuses new work until release() frees files; what is appended all the same
+//           (acks, votes) is still written while the disk has room.
+// Release:  files are freed oldest first, once no group needs an entry in it. Hard states never hold
+//           a file: the journal carries them on.
 // Errors:   a failed write or sync is final: every completion from then on gets the error, failed()
 //           is true and nothing is retried. The owner stops acks and votes and exits.
 #pragma once
@@ -58,8 +65,9 @@ struct JournalStats {
 
 /// What recovery says of one group's records, besides handing them out.
 struct JournalFault {
-  GroupId group;       // 0: a frame whose groups are not known
-  RaftIndex from, to;  // entries that are known to have existed and cannot be read
+  GroupId group;       // 0: a frame whose groups are not known; those that go on are named as well
+  RaftIndex from, to;  // entries that are known to have existed and cannot be read; 0: no entry (a
+                       // hard state or a removal), or not known
   std::string detail;  // file, offset, what is wrong
 };
 
@@ -70,11 +78,14 @@ class Journal {
   using Visit = std::function<void(const JournalRecord&)>;
   using Fault = std::function<void(const JournalFault&)>;
 
-  /// Opens or creates the journal in `dir`, inline: reads every file, calls `visit` for each valid
-  /// record in order (payloads may be kept), `fault` for each corruption. A torn tail (nothing valid
-  /// after it and beyond the last synced-through promise) is cut; corruption below the promise never
-  /// is. The recovered tail is rewritten into a fresh file and synced before open() returns, because
-  /// a page cache may show bytes that the disk does not have.
+  /// Opens or creates the journal in `dir`. Inline: reads every file, calls `visit` for each valid
+  /// record in order (payloads may be kept: they share the block of their frame), `fault` for each
+  /// corruption. A torn tail (beyond the last synced-through promise) is cut; corruption below the
+  /// promise never is, and is reported at each start until its files are released.
+  /// A page cache may show bytes that the disk does not have, so what lies beyond the promise is
+  /// written again into a fresh file. That runs on the loop: the owner must call drain() and wait for
+  /// it before it votes, acknowledges or answers on the strength of a recovered record.
+  /// Errors: kInvalid (options), kUnsupported (a later format version), kIo.
   static Result<std::unique_ptr<Journal>> open(env::Env& env, std::string dir, JournalOptions options,
                                                const Visit& visit, const Fault& fault);
 
@@ -83,17 +94,19 @@ class Journal {
   virtual void append(JournalRecord record, env::DiskDone done) = 0;
   /// Starts a frame if something is queued and none is under way.
   virtual void flush() = 0;
-  /// Entries of `group` at or below `upto` are not needed any more.
+  /// Entries of `group` at or below `upto` are not needed any more (they are in the catalog's care).
+  /// Not remembered across a restart. Cost: O(1), whatever the number of groups.
   virtual void release(GroupId group, RaftIndex upto) = 0;
-  /// The group whose unreleased records keep the oldest file from being recycled; 0 if none. The
-  /// owner checkpoints it when files pile up.
+  /// A group whose unreleased entries keep the oldest file from being recycled; 0 if none, or if the
+  /// oldest is the one being written. The owner checkpoints it when files pile up.
   virtual GroupId laggard() const = 0;
   /// Files in use at or above half of files_max: checkpoint laggards now.
   virtual bool pressed() const = 0;
+  /// files_max is reached, or the disk had no space for the next file.
   virtual bool full() const = 0;
   virtual bool failed() const = 0;
   virtual const JournalStats& stats() const = 0;
-  /// Completes when everything queued so far is durable.
+  /// Starts what is queued and completes when everything appended or recovered so far is durable.
   virtual void drain(env::DiskDone done) = 0;
 };
 

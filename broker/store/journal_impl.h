@@ -106,6 +106,7 @@ class JournalImpl final : public Journal {
   std::optional<std::uint64_t> syncing_;  // frame that the sync under way covers
   std::optional<Error> error_;
   bool sync_again_ = false;
+  bool closing_ = false;
 
   std::uint64_t next_frame_;
   std::uint64_t first_needed_;

@@ -484,7 +484,9 @@ void SimDisk::crash_at(std::uint64_t operation) {
 }
 
 void SimDisk::fail_reads(const std::string& path, std::uint64_t offset, std::uint64_t size) {
-  bad_reads_.emplace(path, BadRead{offset, size});
+  std::uint64_t from = offset / kSectorBytes * kSectorBytes;
+  std::uint64_t to = (offset + size + kSectorBytes - 1) / kSectorBytes * kSectorBytes;
+  bad_reads_.emplace(path, BadRead{from, to - from});
 }
 
 bool SimDisk::flip_bit(const std::string& path, std::uint64_t offset, unsigned bit) {

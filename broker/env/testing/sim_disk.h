@@ -108,7 +108,7 @@ class SimDisk final : public Disk {
   void fail_next_sync(std::string prefix) { fail_sync_ = std::move(prefix); }
   /// The next write of a matching file fails with `code`, nothing of it written.
   void fail_next_write(std::string prefix, Code code) { fail_write_ = {std::move(prefix), code}; }
-  /// Reads that touch [offset, offset + size) of `path` fail with kIo until clear_faults().
+  /// Reads that touch a sector of [offset, offset + size) of `path` fail with kIo until clear_faults().
   void fail_reads(const std::string& path, std::uint64_t offset, std::uint64_t size);
   void clear_faults() {
     bad_reads_.clear();

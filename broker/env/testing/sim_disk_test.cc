@@ -141,12 +141,16 @@ TEST_F(SimDiskTest, FullDisk) {
 
 TEST_F(SimDiskTest, ReadFaultsAndFlips) {
   disk.put("a", "abcdef");
-  auto f = std::move(disk.open("a", Open::kRead)).value();
-  disk.fail_reads("a", 2, 1);
+  disk.put("b", std::string(2 * kSectorBytes, 'b'));
+  disk.fail_reads("b", kSectorBytes + 2, 1);
+  auto b = std::move(disk.open("b", Open::kRead)).value();
   std::uint8_t two[2];
-  EXPECT_TRUE(f->read(0, two).has_value());
-  EXPECT_FALSE(f->read(1, two).has_value());
+  EXPECT_TRUE(b->read(kSectorBytes - 2, two).has_value());
+  EXPECT_FALSE(b->read(kSectorBytes - 1, two).has_value());
+  EXPECT_FALSE(b->read(2 * kSectorBytes - 1, two).has_value());
   disk.clear_faults();
+  EXPECT_TRUE(b->read(kSectorBytes - 1, two).has_value());
+  auto f = std::move(disk.open("a", Open::kRead)).value();
   ASSERT_TRUE(disk.flip_bit("a", 1, 0));
   EXPECT_FALSE(disk.flip_bit("a", 6, 0));
   EXPECT_EQ(*disk.content("a"), "accdef");

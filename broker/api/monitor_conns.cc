@@ -94,42 +94,6 @@ void write_route(JsonWriter& w, const RouteInfo& r) {
   w.end_object();
 }
 
-void write_raft_group(JsonWriter& w, const RaftGroup& g) {
-  w.field("id", g.id);
-  w.field("state", g.state);
-  w.field("size", g.size);
-  w.field("quorum_needed", g.quorum_needed);
-  w.field_if("observer", g.observer);
-  w.field_if("paused", g.paused);
-  w.field("committed", g.committed);
-  w.field("applied", g.applied);
-  w.field_if("catching_up", g.catching_up);
-  w.field_if("leader", g.leader);
-  w.field_if("leader_since", g.leader_since);
-  w.field("ever_had_leader", g.ever_had_leader);
-  w.field("term", g.term);
-  w.field_if("voted_for", g.voted_for);
-  w.field("pterm", g.pterm);
-  w.field("pindex", g.pindex);
-  StreamState log;  // the log in the shape of a stream, as raftz has it
-  log.first_seq = StreamSeq(g.first_index);
-  log.last_seq = StreamSeq(g.pindex);
-  log.messages = g.pindex >= g.first_index && g.pindex > 0 ? g.pindex - g.first_index + 1 : 0;
-  log.bytes = g.log_bytes;
-  w.key("wal");
-  write_stream_state(w, log);
-  w.begin_object("peers");
-  for (const auto& [id, p] : g.peers) {
-    w.begin_object(id);
-    w.field("name", p.name);
-    w.field("known", p.known);
-    w.field_if("last_replicated_index", p.last_replicated_index);
-    w.field_if("last_seen", p.last_seen);
-    w.end_object();
-  }
-  w.end_object();
-}
-
 }  // namespace
 
 void write_account_stat_fields(JsonWriter& w, const AccountStat& a) {
@@ -246,23 +210,6 @@ std::string encode_healthz(const Healthz& h) {
       w.end_object();
     }
     w.end_array();
-  }
-  w.end_object();
-  return out;
-}
-
-std::string encode_raftz(const Raftz& r) {
-  std::string out;
-  JsonWriter w(out);
-  w.begin_object();
-  for (const auto& [account, groups] : r) {
-    w.begin_object(account);
-    for (const auto& [name, group] : groups) {
-      w.begin_object(name);
-      write_raft_group(w, group);
-      w.end_object();
-    }
-    w.end_object();
   }
   w.end_object();
   return out;

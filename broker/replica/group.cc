@@ -5,8 +5,8 @@
 
 namespace weir::replica {
 
-Group::Group(GroupId id, store::Journal* journal, env::Loop& loop, StateMachine& machine)
-    : id_(id), journal_(journal), loop_(loop), machine_(machine), self_(std::make_shared<Group*>(this)) {}
+Group::Group(GroupId id, env::Loop& loop, StateMachine& machine)
+    : id_(id), loop_(loop), machine_(machine), self_(std::make_shared<Group*>(this)) {}
 
 void Group::restore(RaftIndex applied, Term term) {
   CHECK(!started_ && last_.v == 0);
@@ -42,9 +42,10 @@ void Group::damaged(const store::JournalFault& fault) {
   stop(Error(Code::kCorrupt, "group " + std::to_string(id_.v) + ": " + fault.detail));
 }
 
-void Group::start() {
+void Group::start(store::Journal* journal) {
   CHECK(!started_);
   started_ = true;
+  journal_ = journal;
   if (why_stopped_) return;
   term_ = term_ + 1;
   if (!journal_) return;

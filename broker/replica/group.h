@@ -34,8 +34,7 @@ class StateMachine {
 
 class Group {
  public:
-  /// `journal` may be null: a memory group, whose log lives and dies with the process.
-  Group(GroupId id, store::Journal* journal, env::Loop& loop, StateMachine& machine);
+  Group(GroupId id, env::Loop& loop, StateMachine& machine);
   ~Group() { *self_ = nullptr; }
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
@@ -47,8 +46,9 @@ class Group {
   Status replay(const store::JournalRecord& record);
   /// An entry range is known to be unreadable (journal fault). Stops the group if it matters.
   void damaged(const store::JournalFault& fault);
-  /// Ends recovery: takes a new term, so that entries of earlier lives are told apart.
-  void start();
+  /// Ends recovery: takes a new term, so that entries of earlier lives are told apart. `journal` may
+  /// be null: a memory group, whose log lives and dies with the process.
+  void start(store::Journal* journal);
 
   /// Appends `payload` as the next entry. Errors: kUnavailable when stopped or not started, kLimit
   /// when more than limits::kInFlightBytesMax wait to be applied.
@@ -78,7 +78,7 @@ class Group {
   void stop(Error why);
 
   const GroupId id_;
-  store::Journal* const journal_;
+  store::Journal* journal_ = nullptr;  // null before start() and for memory groups
   env::Loop& loop_;
   StateMachine& machine_;
   Term term_{0};

@@ -1,0 +1,44 @@
+// broker/server/account.h - one account's subject space on this node.
+//
+// Room:    shell state, plain data. Owner: Accounts (node_impl.h); lives as long as the node.
+// Thread:  the shard.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "broker/base/ids.h"
+#include "broker/config/options.h"
+#include "broker/session/subscription.h"
+#include "broker/subject/sublist.h"
+
+namespace weir::server {
+
+struct AccountStats {
+  std::uint64_t in_msgs = 0, in_bytes = 0, out_msgs = 0, out_bytes = 0, slow_consumers = 0;
+  std::uint64_t connections = 0, total_connections = 0;
+};
+
+/// Told when interest in a subject may have come or gone (push consumers).
+class InterestWatcher {
+ public:
+  virtual ~InterestWatcher() = default;
+  virtual void interest_changed(std::string_view pattern) = 0;
+};
+
+struct Account {
+  AccountId id;
+  std::string name;
+  bool is_system = false;
+  bool jetstream = false;
+  config::AccountJetStreamConfig js_limits;
+  config::AccountLimitsConfig limits;
+  subject::Sublist<session::Subscription*> sublist;
+  /// Client subscriptions that overlap $JS.ACK.>: acks take a shortcut unless somebody watches.
+  std::uint64_t ack_watchers = 0;
+  session::Listener* acks = nullptr;  // takes $JS.ACK.>; null without JetStream
+  InterestWatcher* watcher = nullptr;
+  AccountStats stats;
+};
+
+}  // namespace weir::server

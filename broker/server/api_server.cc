@@ -1,0 +1,229 @@
+#include "broker/server/api_server.h"
+
+#include "broker/base/limits.h"
+#include "broker/base/text.h"
+#include "broker/jetstream/ack_message.h"
+#include "broker/proto/ack_subject.h"
+#include "broker/proto/headers.h"
+#include "broker/server/consumer_host.h"
+#include "broker/server/version.h"
+#include "broker/subject/subject.h"
+
+namespace weir::server {
+
+using api::ErrCode;
+using api::ReplyType;
+
+namespace {
+constexpr std::string_view kPrefix = "$JS.API.";
+constexpr std::size_t kRequestsPerTurn = 256;
+
+bool route_matches(std::string_view pattern, const std::vector<std::string_view>& tokens) {
+  std::size_t i = 0;
+  for (subject::Tokens t(pattern); t.next(); ++i) {
+    if (t.token() == ">") return i < tokens.size();
+    if (i >= tokens.size() || tokens[i].empty()) return false;
+    if (t.token() != "*" && t.token() != tokens[i]) return false;
+  }
+  return i == tokens.size();
+}
+}  // namespace
+
+/// Takes API requests of one account.
+struct ApiServer::Gate final : session::Listener {
+  Gate(ApiServer& s, Account& a) : server(s), account(a) {}
+  void on_message(const session::Inbound& m) override { server.enqueue(account, m); }
+  ApiServer& server;
+  Account& account;
+  std::vector<std::unique_ptr<session::Subscription>> subscriptions;
+};
+
+struct ApiServer::Acks final : session::Listener {
+  Acks(ApiServer& s, Account& a) : server(s), account(a) {}
+  void on_message(const session::Inbound& m) override { server.on_ack(account, m); }
+  ApiServer& server;
+  Account& account;
+};
+
+ApiServer::ApiServer(env::Env& env, const config::Options& options, Router& router, JetStream& js)
+    : env_(env), options_(options), router_(router), js_(js), prng_(env.random.next()) {}
+
+ApiServer::~ApiServer() {
+  for (auto& gate : gates_) {
+    for (auto& sub : gate->subscriptions) router_.remove(gate->account, *sub);
+  }
+}
+
+const std::vector<ApiServer::Route>& ApiServer::routes() {
+  using S = ApiServer;
+  static const std::vector<Route> kRoutes = {
+      {"INFO", ReplyType::kAccountInfo, &S::info},
+      {"STREAM.CREATE.*", ReplyType::kStreamCreate, &S::stream_create},
+      {"STREAM.UPDATE.*", ReplyType::kStreamUpdate, &S::stream_update},
+      {"STREAM.NAMES", ReplyType::kStreamNames, &S::stream_names},
+      {"STREAM.LIST", ReplyType::kStreamList, &S::stream_list},
+      {"STREAM.INFO.*", ReplyType::kStreamInfo, &S::stream_info},
+      {"STREAM.DELETE.*", ReplyType::kStreamDelete, &S::stream_delete},
+      {"STREAM.PURGE.*", ReplyType::kStreamPurge, &S::stream_purge},
+      {"STREAM.MSG.GET.*", ReplyType::kStreamMsgGet, &S::msg_get},
+      {"STREAM.MSG.DELETE.*", ReplyType::kStreamMsgDelete, &S::msg_delete},
+      {"STREAM.LEADER.STEPDOWN.*", ReplyType::kStreamLeaderStepDown, &S::stream_step_down},
+      {"DIRECT.GET.*", ReplyType::kStreamMsgGet, &S::direct_get},
+      {"DIRECT.GET.*.>", ReplyType::kStreamMsgGet, &S::direct_get_last},
+      {"CONSUMER.CREATE.*", ReplyType::kConsumerCreate, &S::consumer_create},
+      {"CONSUMER.CREATE.*.>", ReplyType::kConsumerCreate, &S::consumer_create},
+      {"CONSUMER.DURABLE.CREATE.*.*", ReplyType::kConsumerCreate, &S::consumer_create},
+      {"CONSUMER.NAMES.*", ReplyType::kConsumerNames, &S::consumer_names},
+      {"CONSUMER.LIST.*", ReplyType::kConsumerList, &S::consumer_list},
+      {"CONSUMER.INFO.*.*", ReplyType::kConsumerInfo, &S::consumer_info},
+      {"CONSUMER.DELETE.*.*", ReplyType::kConsumerDelete, &S::consumer_delete},
+      {"CONSUMER.LEADER.STEPDOWN.*.*", ReplyType::kConsumerLeaderStepDown, &S::consumer_step_down},
+      {"CONSUMER.MSG.NEXT.*.*", ReplyType::kSystem, &S::next},
+  };
+  return kRoutes;
+}
+
+void ApiServer::attach(Account& account) {
+  auto gate = std::make_unique<Gate>(*this, account);
+  std::vector<std::string> subjects = {std::string(kPrefix) + ">"};
+  const std::string& domain = options_.jetstream.domain;
+  if (!domain.empty()) subjects.push_back("$JS." + domain + ".API.>");
+  for (auto& s : subjects) {
+    auto sub = std::make_unique<session::Subscription>();
+    sub->subject = s;
+    sub->listener = gate.get();
+    router_.add(account, *sub);
+    gate->subscriptions.push_back(std::move(sub));
+  }
+  gates_.push_back(std::move(gate));
+}
+
+session::Listener& ApiServer::acks(Account& account) {
+  ack_listeners_.push_back(std::make_unique<Acks>(*this, account));
+  return *ack_listeners_.back();
+}
+
+void ApiServer::enqueue(Account& account, const session::Inbound& m) {
+  if (queue_.size() >= limits::kApiRequestsQueued) {
+    // The oldest has waited longest and its client is likely gone.
+    queue_.pop_front();
+    if (dropped_++ % 1000 == 0) env_.log.warn("JetStream API queue is full, requests are dropped");
+  }
+  ApiRequest r;
+  r.account = &account;
+  std::size_t api = m.subject.find(".API.");
+  r.subject = std::string(kPrefix) + std::string(m.subject.substr(api + 5));
+  r.reply = m.reply;
+  r.headers = m.headers();
+  r.body = m.payload();
+  queue_.push_back(std::move(r));
+}
+
+bool ApiServer::run() {
+  for (std::size_t n = 0; n < kRequestsPerTurn && !queue_.empty(); ++n) {
+    ApiRequest r = std::move(queue_.front());
+    queue_.pop_front();
+    handle(r);
+  }
+  return !queue_.empty();
+}
+
+std::string_view ApiRequest::rest(std::size_t token) const {
+  if (token >= tokens.size()) return {};
+  auto from = static_cast<std::size_t>(tokens[token].data() - subject.data());
+  return std::string_view(subject).substr(from);
+}
+
+void ApiServer::handle(ApiRequest& r) {
+  for (subject::Tokens t(std::string_view(r.subject).substr(kPrefix.size())); t.next();)
+    r.tokens.push_back(t.token());
+  ++js_.api.total;
+  for (const Route& route : routes()) {
+    if (!route_matches(route.pattern, r.tokens)) continue;
+    if (!r.account->jetstream) return fail(r, route.type, ErrCode::kNotEnabledForAccount);
+    auto level = proto::HeaderView(r.headers).find("Nats-Required-Api-Level");
+    if (level && parse_u64(*level).value_or(0) > static_cast<std::uint64_t>(kApiLevel)) {
+      return fail(r, route.type, ErrCode::kRequiredApiLevel);
+    }
+    return (this->*route.handler)(r);
+  }
+  fail(r, ReplyType::kSystem, r.account->jetstream ? ErrCode::kBadRequest : ErrCode::kNotEnabledForAccount);
+}
+
+void ApiServer::reply(const ApiRequest& r, std::string_view body) {
+  if (!r.reply.empty()) router_.send(*r.account, r.reply, {}, body);
+}
+
+void ApiServer::fail(const ApiRequest& r, ReplyType type, const api::ApiError& error) {
+  ++js_.api.errors;
+  reply(r, api::encode_error(type, error));
+}
+
+void ApiServer::fail(const ApiRequest& r, ReplyType type, ErrCode code) {
+  fail(r, type, api::make_error(code));
+}
+
+void ApiServer::status(const ApiRequest& r, int code, std::string_view text) {
+  if (r.reply.empty()) return;
+  std::string block = proto::HeaderBuilder(code, text).take();
+  router_.send(*r.account, r.reply, {}, block, block.size());
+}
+
+StreamHost* ApiServer::stream_or_fail(const ApiRequest& r, ReplyType type, std::size_t at) {
+  StreamHost* s = js_.find(*r.account, r.tokens[at]);
+  if (!s) {
+    fail(r, type, ErrCode::kStreamNotFound);
+    return nullptr;
+  }
+  if (std::string why = s->offline_reason(); !why.empty()) {
+    fail(r, type, api::make_error(ErrCode::kStreamOfflineReason, why));
+    return nullptr;
+  }
+  return s;
+}
+
+ConsumerHost* ApiServer::consumer_or_fail(const ApiRequest& r, ReplyType type) {
+  StreamHost* s = stream_or_fail(r, type, r.tokens.size() - 2);
+  if (!s) return nullptr;
+  ConsumerHost* c = s->consumer(r.tokens.back());
+  if (!c) fail(r, type, ErrCode::kConsumerNotFound);
+  return c;
+}
+
+api::Strictness ApiServer::strictness() const {
+  return options_.jetstream.strict ? api::Strictness::kStrict : api::Strictness::kLenient;
+}
+
+std::string ApiServer::random_name() {
+  return make_nuid(prng_).substr(0, 8);
+}
+
+void ApiServer::on_ack(Account& account, const session::Inbound& m) {
+  auto subject = proto::parse_ack_subject(m.subject);
+  if (!subject) return;
+  StreamHost* stream = js_.find(account, subject->stream);
+  ConsumerHost* consumer = stream ? stream->consumer(subject->consumer) : nullptr;
+  auto body = api::decode_ack_body(m.payload());
+  if (!consumer || !body) return;
+  jetstream::AckMessage ack;
+  ack.kind = body->kind;
+  ack.sseq = subject->stream_seq;
+  ack.cseq = subject->consumer_seq;
+  ack.deliveries = subject->deliveries;
+  ack.delay = body->delay;
+  ack.reason = body->reason;
+  if (!m.reply.empty()) ack.reply = Bytes::copy_of(m.reply);
+  if (body->kind != api::AckKind::kNext) return consumer->ack(ack, nullptr);
+  auto request = api::decode_next(body->request);
+  if (!request) return consumer->ack(ack, nullptr);
+  jetstream::PullRequest pull;
+  pull.reply = ack.reply;
+  pull.batch = static_cast<std::uint64_t>(std::max<std::int64_t>(request->batch, 1));
+  pull.expires = request->expires;
+  pull.max_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(request->max_bytes, 0));
+  pull.no_wait = request->no_wait;
+  pull.heartbeat = request->idle_heartbeat;
+  consumer->ack(ack, &pull);
+}
+
+}  // namespace weir::server

@@ -1,0 +1,117 @@
+// broker/server/api_server.h - the JetStream API: requests in, JSON replies out.
+//
+// Room:    shell. Thread: the shard. Owner: Node.
+// Flow:    a request is copied when it arrives and handled at the end of the turn, because handling
+//          may change subscriptions. One reply each, later when something has to be committed first.
+// Limits:  limits::kApiRequestsQueued; more are answered 10008 at once.
+// Files:   api_account.cc, api_stream.cc, api_stream_list.cc, api_message.cc, api_consumer.cc,
+//          api_pull.cc: one group of verbs each.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/api/requests.h"
+#include "broker/api/responses.h"
+#include "broker/server/jetstream.h"
+
+namespace weir::server {
+
+struct ApiRequest {
+  Account* account = nullptr;
+  std::string subject;  // "$JS.API...." without a domain
+  std::string reply;
+  std::string headers;
+  std::string body;
+  std::vector<std::string_view> tokens;            // of `subject` after "$JS.API."
+  std::string_view rest(std::size_t token) const;  // from that token to the end
+};
+
+class ApiServer {
+ public:
+  ApiServer(env::Env& env, const config::Options& options, Router& router, JetStream& js);
+  ~ApiServer();
+
+  /// Listens in `account`; also in accounts without JetStream, to say so.
+  void attach(Account& account);
+  /// Acks of the account's consumers.
+  session::Listener& acks(Account& account);
+  /// End of turn: handles up to a bounded number. True if more wait.
+  bool run();
+
+ private:
+  struct Gate;  // listener of one account
+  struct Acks;
+  using Handler = void (ApiServer::*)(ApiRequest&);
+  struct Route {
+    std::string_view pattern;  // tokens after $JS.API.; "*" one name, ">" the rest
+    api::ReplyType type;
+    Handler handler;
+  };
+  static const std::vector<Route>& routes();
+
+  void enqueue(Account& account, const session::Inbound& m);
+  void handle(ApiRequest& r);
+  void on_ack(Account& account, const session::Inbound& m);
+
+  // Replies.
+  void reply(const ApiRequest& r, std::string_view body);
+  void fail(const ApiRequest& r, api::ReplyType type, const api::ApiError& error);
+  void fail(const ApiRequest& r, api::ReplyType type, api::ErrCode code);
+  void status(const ApiRequest& r, int code, std::string_view text);
+  /// The stream named by token `at`; replies 10059 and gives null if there is none.
+  StreamHost* stream_or_fail(const ApiRequest& r, api::ReplyType type, std::size_t at);
+  ConsumerHost* consumer_or_fail(const ApiRequest& r, api::ReplyType type);
+  api::Strictness strictness() const;
+  std::string random_name();
+
+  // api_account.cc
+  void info(ApiRequest& r);
+  // api_stream.cc
+  void stream_create(ApiRequest& r);
+  void stream_update(ApiRequest& r);
+  void stream_delete(ApiRequest& r);
+  void stream_purge(ApiRequest& r);
+  void stream_step_down(ApiRequest& r);
+  std::optional<api::ApiError> refuse_stream(const Account& account, const api::StreamConfig& c,
+                                             StreamHost* old);
+  api::StreamInfo shown(const StreamHost& stream) const;
+  // api_stream_list.cc
+  void stream_info(ApiRequest& r);
+  void stream_names(ApiRequest& r);
+  void stream_list(ApiRequest& r);
+  // api_message.cc
+  void msg_get(ApiRequest& r);
+  void msg_delete(ApiRequest& r);
+  void direct_get(ApiRequest& r);
+  void direct_get_last(ApiRequest& r);
+  Result<std::optional<store::Message>> find_message(StreamHost& s, const api::MsgGetRequest& q);
+  void send_direct(const ApiRequest& r, StreamHost& s, const store::Message& m, std::string_view extra,
+                   bool no_hdr);
+  void direct_get_batch(const ApiRequest& r, StreamHost& s, const api::MsgGetRequest& q);
+  void direct_get_multi(const ApiRequest& r, StreamHost& s, const api::MsgGetRequest& q);
+  // api_consumer.cc
+  void consumer_create(ApiRequest& r);
+  void consumer_info(ApiRequest& r);
+  void consumer_names(ApiRequest& r);
+  void consumer_list(ApiRequest& r);
+  void consumer_delete(ApiRequest& r);
+  void consumer_step_down(ApiRequest& r);
+  // api_pull.cc
+  void next(ApiRequest& r);
+
+  env::Env& env_;
+  const config::Options& options_;
+  Router& router_;
+  JetStream& js_;
+  Prng prng_;
+  std::vector<std::unique_ptr<Gate>> gates_;
+  std::vector<std::unique_ptr<Acks>> ack_listeners_;
+  std::deque<ApiRequest> queue_;
+  std::uint64_t dropped_ = 0;
+};
+
+}  // namespace weir::server

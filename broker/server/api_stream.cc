@@ -1,0 +1,138 @@
+// Stream verbs that change something: CREATE, UPDATE, DELETE, PURGE, LEADER.STEPDOWN.
+#include "broker/api/api_level.h"
+#include "broker/api/stream_check.h"
+#include "broker/api/unsupported.h"
+#include "broker/server/api_server.h"
+#include "broker/server/version.h"
+
+namespace weir::server {
+
+using api::ApiError;
+using api::ErrCode;
+using api::ReplyType;
+
+namespace {
+std::uint64_t reserved(const api::StreamConfig& c) {
+  return c.max_bytes > 0 ? static_cast<std::uint64_t>(c.max_bytes) : 0;
+}
+}  // namespace
+
+api::StreamInfo ApiServer::shown(const StreamHost& stream) const {
+  api::StreamInfo info = stream.info();
+  api::add_reply_metadata(info.config.metadata, kCompatVersion, kApiLevel);
+  return info;
+}
+
+std::optional<ApiError> ApiServer::refuse_stream(const Account& account, const api::StreamConfig& c,
+                                                 StreamHost* old) {
+  if (auto reason = api::unsupported_reason(c)) {
+    return api::make_error(ErrCode::kStreamInvalidConfig,
+                           *reason + " is not supported by this version of weir-broker");
+  }
+  const auto& limits = account.js_limits;
+  auto usage = js_.usage(&account);
+  if (!old && limits.max_streams >= 0 && usage.streams >= static_cast<std::size_t>(limits.max_streams)) {
+    return api::make_error(ErrCode::kMaximumStreamsLimit);
+  }
+  bool file = c.storage == api::Storage::kFile;
+  std::uint64_t before = old ? reserved(old->machine().config()) : 0;
+  std::uint64_t want = reserved(c);
+  std::int64_t account_max = file ? limits.max_store : limits.max_memory;
+  std::uint64_t account_used = (file ? usage.reserved_storage : usage.reserved_memory) - before;
+  auto too_much = file ? ErrCode::kStorageResourcesExceeded : ErrCode::kMemoryResourcesExceeded;
+  if (account_max >= 0 && account_used + want > static_cast<std::uint64_t>(account_max)) {
+    return api::make_error(ErrCode::kAccountResourcesExceeded);
+  }
+  auto total = js_.usage(nullptr);
+  std::uint64_t server_max = file ? js_.context().file_bytes_max : js_.context().memory_bytes_max;
+  std::uint64_t server_used = (file ? total.reserved_storage : total.reserved_memory) - before;
+  if (want > 0 && server_used + want > server_max) return api::make_error(too_much);
+  return std::nullopt;
+}
+
+void ApiServer::stream_create(ApiRequest& r) {
+  constexpr auto kType = ReplyType::kStreamCreate;
+  auto decoded = api::decode_stream_config_request(r.body, strictness());
+  if (auto* e = std::get_if<ApiError>(&decoded)) return fail(r, kType, *e);
+  auto request = std::get<api::StreamConfigRequest>(std::move(decoded));
+  if (auto e = api::check_stream_name(r.tokens[2], request.config.name)) return fail(r, kType, *e);
+  api::StreamRules rules;
+  rules.pedantic = request.pedantic;
+  rules.max_duplicate_window = options_.jetstream.limits.duplicate_window;
+  rules.max_bytes_required = r.account->js_limits.max_bytes_required;
+  bool file = request.config.storage == api::Storage::kFile;
+  std::int64_t most =
+      file ? r.account->js_limits.disk_max_stream_bytes : r.account->js_limits.mem_max_stream_bytes;
+  rules.max_stream_bytes = std::max<std::int64_t>(most, 0);
+  auto checked = api::check_stream_create(std::move(request.config), rules);
+  if (auto* e = std::get_if<ApiError>(&checked)) return fail(r, kType, *e);
+  auto config = std::get<api::StreamConfig>(std::move(checked));
+  StreamHost* old = js_.find(*r.account, config.name);
+  if (auto e = refuse_stream(*r.account, config, old)) return fail(r, kType, *e);
+  api::set_stored_metadata(config);
+  if (old && api::same_config(old->machine().config(), config)) {
+    return reply(r, api::encode_stream_create(shown(*old), false));
+  }
+  js_.create_stream(*r.account, config, [this, r](const ApiError& error, StreamHost* host, bool created) {
+    if (!host) return fail(r, kType, error);
+    reply(r, api::encode_stream_create(shown(*host), created));
+  });
+}
+
+void ApiServer::stream_update(ApiRequest& r) {
+  constexpr auto kType = ReplyType::kStreamUpdate;
+  auto decoded = api::decode_stream_config_request(r.body, strictness());
+  if (auto* e = std::get_if<ApiError>(&decoded)) return fail(r, kType, *e);
+  auto request = std::get<api::StreamConfigRequest>(std::move(decoded));
+  if (auto e = api::check_stream_name(r.tokens[2], request.config.name)) return fail(r, kType, *e);
+  StreamHost* host = stream_or_fail(r, kType, 2);
+  if (!host) return;
+  api::StreamRules rules;
+  rules.pedantic = request.pedantic;
+  rules.max_duplicate_window = options_.jetstream.limits.duplicate_window;
+  auto checked = api::check_stream_update(host->machine().config(), std::move(request.config), rules);
+  if (auto* e = std::get_if<ApiError>(&checked)) return fail(r, kType, *e);
+  auto config = std::get<api::StreamConfig>(std::move(checked));
+  if (auto e = refuse_stream(*r.account, config, host)) return fail(r, kType, *e);
+  api::set_stored_metadata(config);
+  js_.update_stream(*r.account, config, [this, r](const ApiError& error, StreamHost* changed, bool) {
+    if (!changed || error.err_code != ErrCode::kNone) return fail(r, kType, error);
+    reply(r, api::encode_stream_update(shown(*changed)));
+  });
+}
+
+void ApiServer::stream_delete(ApiRequest& r) {
+  constexpr auto kType = ReplyType::kStreamDelete;
+  if (!api::is_empty_request(r.body)) return fail(r, kType, ErrCode::kNotEmptyRequest);
+  js_.delete_stream(*r.account, r.tokens[2], [this, r](const ApiError& error, StreamHost*, bool) {
+    if (error.err_code != ErrCode::kNone) return fail(r, kType, error);
+    reply(r, api::encode_success(kType));
+  });
+}
+
+void ApiServer::stream_purge(ApiRequest& r) {
+  constexpr auto kType = ReplyType::kStreamPurge;
+  auto decoded = api::decode_purge(r.body, strictness());
+  if (auto* e = std::get_if<ApiError>(&decoded)) return fail(r, kType, *e);
+  auto q = std::get<api::PurgeRequest>(std::move(decoded));
+  StreamHost* host = stream_or_fail(r, kType, 2);
+  if (!host) return;
+  host->propose(
+      [&](jetstream::EntryBuilder& b) {
+        b.purge({q.seq, q.keep, q.filter});
+      },
+      [this, r](const jetstream::Outcome& o) {
+        if (!o.ok()) return fail(r, kType, o.error);
+        reply(r, api::encode_stream_purge(o.removed_count));
+      });
+}
+
+void ApiServer::stream_step_down(ApiRequest& r) {
+  constexpr auto kType = ReplyType::kStreamLeaderStepDown;
+  auto decoded = api::decode_step_down(r.body, strictness());
+  if (auto* e = std::get_if<ApiError>(&decoded)) return fail(r, kType, *e);
+  if (!stream_or_fail(r, kType, 3)) return;
+  fail(r, kType, ErrCode::kClusterRequired);  // a single node has nobody to step down for
+}
+
+}  // namespace weir::server

@@ -1,0 +1,309 @@
+#include "broker/server/clients.h"
+
+#include <algorithm>
+
+#include "broker/api/connect_json.h"
+#include "broker/base/text.h"
+
+namespace weir::server {
+
+using session::ClientSession;
+using session::CloseReason;
+
+namespace {
+constexpr Nanos kDefaultAuthTimeout = 2 * kSecond;
+
+session::SessionLimits session_limits(const config::Options& o) {
+  session::SessionLimits l;
+  l.max_control_line = static_cast<std::size_t>(o.max_control_line);
+  l.max_payload = static_cast<std::size_t>(o.max_payload);
+  l.max_pending = static_cast<std::size_t>(o.max_pending);
+  l.max_subscriptions = static_cast<std::size_t>(std::max<std::int64_t>(o.max_subscriptions, 0));
+  l.max_sub_tokens = o.max_sub_tokens;
+  l.headers = !o.no_header_support;
+  l.ping_interval = o.ping_interval;
+  l.ping_max = o.ping_max;
+  return l;
+}
+
+bool is_slow(CloseReason r) {
+  return r == CloseReason::kSlowConsumerPendingBytes || r == CloseReason::kSlowConsumerWriteDeadline;
+}
+}  // namespace
+
+struct Clients::Connection final : env::ConnectionHandler {
+  Connection(Clients& owner, ClientId id, std::unique_ptr<env::Connection> c)
+      : clients(owner), io(std::move(c)), session(id, session_limits(owner.options_), owner) {}
+
+  void data(ByteSpan bytes) override {
+    if (!session.feed(bytes, clients.env_.clock.now(), clients.env_.clock.wall())) io->pause_reading(true);
+  }
+  void drained() override {
+    session.set_connection_pending(0);
+    stalled_since = Mono{};
+  }
+  void closed(const std::string& detail) override {
+    peer_gone = true;
+    clients.finish(*this, detail.empty() ? CloseReason::kClientClosed : CloseReason::kReadError);
+  }
+
+  Clients& clients;
+  std::unique_ptr<env::Connection> io;
+  ClientSession session;
+  Wall start;
+  Mono auth_deadline;
+  Mono stalled_since;  // bytes wait for the kernel since; 0 = none do
+  env::TimerId timer = 0;
+  bool is_dirty = false;
+  bool peer_gone = false;
+  bool finished = false;
+};
+
+Clients::Clients(env::Env& env, const config::Options& options, const auth::AuthTable& auth, Router& router,
+                 Hooks hooks)
+    : env_(env), options_(options), auth_(auth), router_(router), hooks_(std::move(hooks)) {}
+
+Clients::~Clients() {
+  for (auto& [id, c] : open_) {
+    env_.loop.cancel(c->timer);
+    c->session.drop_subscriptions();
+  }
+}
+
+Status Clients::listen(const env::Endpoint& at) {
+  ASSIGN_OR_RETURN(listener_, env_.transport.listen(
+                                  at, [this](std::unique_ptr<env::Connection> c) { accept(std::move(c)); }));
+  return ok();
+}
+
+std::optional<env::Endpoint> Clients::endpoint() const {
+  if (!listener_) return std::nullopt;
+  return listener_->local();
+}
+
+void Clients::accept(std::unique_ptr<env::Connection> connection) {
+  ClientId id(++next_id_);
+  ++totals_.total_connections;
+  auto owned = std::make_unique<Connection>(*this, id, std::move(connection));
+  Connection& c = *owned;
+  c.start = env_.clock.wall();
+  open_.emplace(id, std::move(owned));
+  c.io->start(&c);
+  greet(c);
+  auto limit = static_cast<std::size_t>(std::max<std::int64_t>(options_.max_connections, 0));
+  if (open_.size() > limit) {
+    return c.session.close(CloseReason::kMaxConnectionsExceeded, "maximum connections exceeded");
+  }
+  if (!auth_.auth_required()) {
+    auto identity = authenticate(c.session, {});
+    if (identity) c.session.set_identity(std::move(*identity));
+  }
+  Mono now = env_.clock.now();
+  c.auth_deadline = now + auth_timeout();
+  arm(c, std::min(c.session.tick(now), auth_.auth_required() ? c.auth_deadline : c.session.tick(now)));
+}
+
+Nanos Clients::auth_timeout() const {
+  return options_.authorization.timeout > 0 ? options_.authorization.timeout : kDefaultAuthTimeout;
+}
+
+void Clients::greet(Connection& c) {
+  proto::ServerInfo info = hooks_.info();
+  info.client_id = c.session.id().v;
+  info.client_ip = c.io->remote().host;
+  info.auth_required = auth_.auth_required();
+  c.session.send_info(api::encode_info(info));
+}
+
+void Clients::broadcast_info() {
+  for (auto& [id, c] : open_) {
+    if (c->session.connected() && c->session.options().protocol >= 1) greet(*c);
+  }
+}
+
+void Clients::arm(Connection& c, Mono at) {
+  env_.loop.cancel(c.timer);
+  c.timer = env_.loop.at(at, [this, id = c.session.id()] { on_timer(id); });
+}
+
+void Clients::on_timer(ClientId id) {
+  auto it = open_.find(id);
+  if (it == open_.end()) return;
+  Connection& c = *it->second;
+  Mono now = env_.clock.now();
+  if (!c.session.authenticated() && now >= c.auth_deadline) {
+    ++totals_.auth_errors;
+    return c.session.close(CloseReason::kAuthenticationTimeout, "Authentication Timeout");
+  }
+  if (c.stalled_since.ns && now - c.stalled_since >= options_.write_deadline) {
+    return c.session.close(CloseReason::kSlowConsumerWriteDeadline);
+  }
+  Mono next = c.session.tick(now);
+  if (!c.session.authenticated()) next = std::min(next, c.auth_deadline);
+  if (c.stalled_since.ns) next = std::min(next, c.stalled_since + options_.write_deadline);
+  arm(c, std::max(next, now + kMillisecond));
+}
+
+Result<session::Identity> Clients::authenticate(ClientSession& s, const proto::ConnectOptions& o) {
+  auth::Credentials credentials;
+  credentials.user = o.user;
+  credentials.password = o.pass;
+  credentials.token = o.auth_token;
+  auto found = auth_.authenticate(credentials);
+  if (!found) {
+    ++totals_.auth_errors;
+    return found.error();
+  }
+  Account& account = hooks_.account(found->account);
+  bool again = s.authenticated();
+  if (again) --hooks_.account(s.identity().account).stats.connections;
+  auto limit = account.limits.max_connections;
+  if (limit >= 0 && account.stats.connections >= static_cast<std::uint64_t>(limit)) {
+    if (again) ++hooks_.account(s.identity().account).stats.connections;
+    return Error(Code::kLimit, "account " + account.name + " is full");
+  }
+  ++account.stats.connections;
+  if (!again) ++account.stats.total_connections;
+  session::Identity identity;
+  identity.account = found->account;
+  identity.account_name = account.name;
+  identity.user = found->user;
+  identity.permissions = found->permissions;
+  return identity;
+}
+
+void Clients::publish(ClientSession& s, const session::Inbound& message) {
+  router_.route(hooks_.account(s.identity().account), message);
+}
+
+void Clients::subscribed(ClientSession& s, session::Subscription& sub) {
+  ++subscription_count_;
+  router_.add(hooks_.account(s.identity().account), sub);
+}
+
+void Clients::unsubscribing(ClientSession& s, session::Subscription& sub) {
+  --subscription_count_;
+  router_.remove(hooks_.account(s.identity().account), sub);
+}
+
+void Clients::exhausted(ClientSession&, session::Subscription& sub) {
+  router_.note_exhausted(sub);
+}
+
+void Clients::dirty(ClientSession& s) {
+  auto it = open_.find(s.id());
+  if (it == open_.end() || it->second->is_dirty) return;
+  it->second->is_dirty = true;
+  dirty_.push_back(it->second.get());
+}
+
+void Clients::flush() {
+  // Index loop: finishing a connection may make others dirty.
+  for (std::size_t i = 0; i < dirty_.size(); ++i) {
+    Connection& c = *dirty_[i];
+    c.is_dirty = false;
+    if (c.finished) continue;
+    c.session.flushed();
+    if (!c.peer_gone && !c.session.outbox().empty()) {
+      c.io->write(c.session.outbox().take());
+      std::size_t queued = c.io->queued_bytes();
+      c.session.set_connection_pending(queued);
+      if (queued && c.stalled_since.ns == 0) {
+        c.stalled_since = env_.clock.now();
+        arm(c, c.stalled_since + options_.write_deadline);
+      }
+    }
+    if (auto reason = c.session.closing()) finish(c, *reason);
+  }
+  dirty_.clear();
+  graveyard_.clear();
+}
+
+void Clients::finish(Connection& c, CloseReason reason) {
+  if (c.finished) return;
+  c.finished = true;
+  if (auto own = c.session.closing()) reason = *own;
+  env_.loop.cancel(c.timer);
+  ConnectionView v = view(c, true);
+  v.stop = env_.clock.wall();
+  v.reason = to_text(reason);
+  const auto& st = c.session.stats();
+  totals_.in_msgs += st.in_msgs;
+  totals_.in_bytes += st.in_bytes;
+  totals_.out_msgs += st.out_msgs;
+  totals_.out_bytes += st.out_bytes;
+  totals_.slow_consumers += is_slow(reason);
+  totals_.stale_connections += reason == CloseReason::kStaleConnection;
+  c.session.drop_subscriptions();
+  if (c.session.authenticated()) {
+    Account& account = hooks_.account(c.session.identity().account);
+    --account.stats.connections;
+    account.stats.slow_consumers += is_slow(reason);
+  }
+  if (!c.peer_gone) c.io->close();
+  if (hooks_.event && c.session.authenticated()) hooks_.event(v, false);
+  closed_.push_back(std::move(v));
+  while (closed_.size() > static_cast<std::size_t>(options_.max_closed_clients)) closed_.pop_front();
+  auto it = open_.find(c.session.id());
+  graveyard_.push_back(std::move(it->second));
+  open_.erase(it);
+}
+
+void Clients::close_all(CloseReason reason) {
+  for (auto& [id, c] : open_) c->session.close(reason);
+  flush();
+}
+
+std::size_t Clients::close_some(std::size_t n, CloseReason reason) {
+  for (auto& [id, c] : open_) {
+    if (n-- == 0) break;
+    c->session.close(reason);
+  }
+  flush();
+  return open_.size();
+}
+
+ConnectionView Clients::view(const Connection& c, bool with_subscriptions) const {
+  ConnectionView v;
+  v.cid = c.session.id().v;
+  v.remote = c.io->remote();
+  v.start = c.start;
+  v.stats = c.session.stats();
+  v.last_activity = v.stats.last_activity_wall.ns ? v.stats.last_activity_wall : c.start;
+  v.rtt = v.stats.rtt;
+  v.pending_bytes = c.session.pending_bytes();
+  v.options = c.session.options();
+  if (c.session.authenticated()) {
+    v.account = c.session.identity().account_name;
+    v.user = c.session.identity().user;
+  }
+  if (with_subscriptions) {
+    for (const auto& [sid, sub] : c.session.subscriptions()) v.subscriptions.push_back(*sub);
+  }
+  return v;
+}
+
+std::vector<ConnectionView> Clients::open_views(bool with_subscriptions) const {
+  std::vector<ConnectionView> out;
+  for (const auto& [id, c] : open_) out.push_back(view(*c, with_subscriptions));
+  return out;
+}
+
+ClientTotals Clients::live_totals() const {
+  ClientTotals t = totals_;
+  for (const auto& [id, c] : open_) {
+    const auto& st = c->session.stats();
+    t.in_msgs += st.in_msgs;
+    t.in_bytes += st.in_bytes;
+    t.out_msgs += st.out_msgs;
+    t.out_bytes += st.out_bytes;
+  }
+  return t;
+}
+
+const session::Identity* Clients::identity_of(std::uint64_t cid) const {
+  auto it = open_.find(ClientId(cid));
+  return it != open_.end() && it->second->session.authenticated() ? &it->second->session.identity() : nullptr;
+}
+
+}  // namespace weir::server

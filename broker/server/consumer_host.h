@@ -1,0 +1,89 @@
+// broker/server/consumer_host.h - one consumer on the leader of its stream: carries out what
+// ConsumerLeader decides.
+//
+// Room:    shell. Thread: the shard. Owner: StreamHost.
+// Flow:    on_* calls only mark the consumer; its step runs once at the end of the turn and is
+//          followed by sends, a progress proposal and a timer.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "broker/api/responses.h"
+#include "broker/jetstream/consumer_leader.h"
+#include "broker/server/account.h"
+#include "broker/server/js_context.h"
+#include "broker/session/subscription.h"
+
+namespace weir::server {
+
+class StreamHost;
+
+class ConsumerHost final : public session::Listener {
+ public:
+  static Result<std::unique_ptr<ConsumerHost>> start(JsContext& js, StreamHost& stream,
+                                                     const jetstream::ConsumerState& state);
+  ~ConsumerHost() override;
+
+  void stored(StreamSeq seq, std::string_view subject);
+  void removed(StreamSeq seq, std::string_view subject);
+  void purged();
+  void config_changed(const api::ConsumerConfig& config);
+  void pull(jetstream::PullRequest request);
+  void ack(const jetstream::AckMessage& ack, const jetstream::PullRequest* next);
+  /// Interest in a subject that `pattern` may match came or went.
+  void interest_changed(std::string_view pattern);
+  /// Tells waiting pulls why, sends what is due. The host is destroyed afterwards.
+  void end(jetstream::ConsumerEnd why);
+
+  /// End of turn.
+  void step();
+  /// Flow control replies arrive here.
+  void on_message(const session::Inbound& message) override;
+
+  const std::string& name() const { return name_; }
+  api::ConsumerInfo info(bool with_config = true) const;
+  const api::ConsumerConfig& config() const { return leader_->live().config(); }
+
+ private:
+  ConsumerHost(JsContext& js, StreamHost& stream, const jetstream::ConsumerState& state);
+  void mark();
+  jetstream::Now now() const;
+  void carry_out(jetstream::ConsumerOutput& out);
+  void send_all(const jetstream::ConsumerOutput& out);
+  void send_delivery(const jetstream::Delivery& d, bool headers_only);
+  void send_status(const jetstream::StatusMessage& s);
+  void send_advisories(const jetstream::ConsumerOutput& out);
+  void committed(std::uint64_t number);
+  void set_timer(Mono at);
+  void subscribe_flow_control();
+
+  struct Held {  // an output that waits for a commit
+    std::uint64_t after = 0;
+    jetstream::ConsumerOutput out;
+  };
+
+  JsContext& js_;
+  StreamHost& stream_;
+  std::string name_;
+  std::uint32_t id_;
+  Wall created_;
+  std::unique_ptr<jetstream::ConsumerLeader> leader_;
+  store::SubjectMatcher matcher_;
+  std::string ack_prefix_;  // "$JS.ACK.<stream>.<consumer>."
+  bool queued_ = false;
+  bool deleting_ = false;
+  bool push_interest_ = false;
+  std::uint64_t committed_ = 0;
+  std::deque<Held> held_;
+  std::deque<jetstream::AckConfirmation> confirmations_;
+  jetstream::ConsumerOutput out_;
+  std::string scratch_;
+  env::TimerId timer_ = 0;
+  Mono timer_at_;
+  std::unique_ptr<session::Subscription> flow_control_;
+  std::shared_ptr<ConsumerHost*> self_;
+};
+
+}  // namespace weir::server

@@ -1,0 +1,297 @@
+#include "broker/server/jetstream.h"
+
+#include <algorithm>
+#include <set>
+
+#include "broker/base/limits.h"
+#include "broker/base/text.h"
+#include "broker/server/consumer_host.h"
+
+namespace weir::server {
+
+using jetstream::MetaChange;
+using jetstream::MetaOutcome;
+using jetstream::MetaStream;
+
+namespace {
+constexpr Nanos kDiskWatch = kSecond;
+constexpr std::uint64_t kDiskReserve = 64u << 20;  // free bytes below which publishes are refused
+constexpr std::uint64_t kJournalFileBytes = 16u << 20;
+constexpr unsigned kJournalFiles = 128;
+}  // namespace
+
+JetStream::JetStream(env::Env& env, const config::Options& options, Router& router, Advisories& advisories,
+                     FindAccount find_account)
+    : env_(env),
+      options_(options),
+      find_account_(std::move(find_account)),
+      js_{env, options, router, turn_, advisories},
+      cache_(std::make_unique<store::BlockCache>()) {
+  js_.cache = cache_.get();
+}
+
+JetStream::~JetStream() {
+  env_.loop.cancel(disk_timer_);
+  streams_.clear();
+  meta_.reset();
+  journal_.reset();
+}
+
+Status JetStream::start(std::string server_name) {
+  js_.server_name = std::move(server_name);
+  js_.cluster_name = options_.cluster.name;
+  directory_ = options_.effective_store_dir() + "/jetstream";
+  RETURN_IF_ERROR(env_.disk.mkdirs("jetstream"));
+  ASSIGN_OR_RETURN(catalog_, store::Catalog::open(env_.disk, env_.log, "jetstream/catalog", {}));
+  js_.catalog = catalog_.get();
+  ASSIGN_OR_RETURN(auto space, env_.disk.space());
+  auto limit = [](std::int64_t configured, std::uint64_t otherwise) {
+    return configured < 0 ? otherwise : static_cast<std::uint64_t>(configured);
+  };
+  js_.file_bytes_max = limit(options_.jetstream.max_file_store, space.free_bytes / 4 * 3);
+  js_.memory_bytes_max = limit(options_.jetstream.max_memory_store, 256u << 20);
+  meta_ = std::make_unique<cluster::MetaGroup>(
+      env_, *catalog_, [this](const MetaOutcome& change, bool live) { stream_changed(change, live); });
+  RETURN_IF_ERROR(meta_->restore());
+  meta_->state().for_each([this](const MetaStream& s) {
+    open_stream(s, false);
+    return true;
+  });
+  RETURN_IF_ERROR(recover_journal());
+  report_quarantine();
+  watch_disk();
+  return ok();
+}
+
+Status JetStream::recover_journal() {
+  store::JournalOptions o;
+  o.file_bytes = kJournalFileBytes;
+  o.files_max = kJournalFiles;
+  o.sync_always = options_.jetstream.sync_always;
+  o.sync_interval_ns = options_.jetstream.sync_interval;
+  std::vector<store::JournalFault> faults;
+  Mono began = env_.clock.now();
+  std::uint64_t records = 0;
+  ASSIGN_OR_RETURN(journal_, store::Journal::open(
+                                 env_, "jetstream/journal", o,
+                                 [&](const store::JournalRecord& r) {
+                                   ++records;
+                                   replay(r);
+                                 },
+                                 [&](const store::JournalFault& f) { faults.push_back(f); }));
+  for (const auto& f : faults) {
+    env_.log.error("journal: damaged, " + f.detail);
+    if (f.group == jetstream::kMetaGroup || f.group.v == 0) meta_->damaged(f);
+    for (auto& [id, stream] : streams_) {
+      if (f.group == id || f.group.v == 0) stream->damaged(f);
+    }
+  }
+  js_.journal = journal_.get();
+  recovering_ = false;
+  meta_->start(journal_.get());
+  for (auto& [id, stream] : streams_) stream->start();
+  // Configuration changes that were committed but had not reached the stream's own log.
+  meta_->state().for_each([this](const MetaStream& s) {
+    auto it = streams_.find(s.group);
+    if (it == streams_.end() || it->second->machine().config_revision() >= s.revision) return true;
+    if (it->second->machine().config() == s.config) return true;
+    std::string json = api::encode_stream_config_json(s.config);
+    it->second->propose(
+        [&](jetstream::EntryBuilder& b) {
+          b.update_stream({s.revision, json});
+        },
+        [](const jetstream::Outcome&) {});
+    return true;
+  });
+  env_.log.info("JetStream recovered " + std::to_string(streams_.size()) + " streams, " +
+                std::to_string(records) + " journal records in " + format_duration(env_.clock.now() - began));
+  return ok();
+}
+
+void JetStream::replay(const store::JournalRecord& record) {
+  if (record.group == jetstream::kMetaGroup) {
+    Status s = meta_->replay(record);
+    if (!s) env_.log.error("meta group: " + s.error().to_string());
+    return;
+  }
+  // Records of a stream that is gone, or that could not be opened, have nobody to go to.
+  auto it = streams_.find(record.group);
+  if (it == streams_.end()) return;
+  Status s = it->second->replay(record);
+  if (!s) env_.log.error("stream " + it->second->name() + ": " + s.error().to_string());
+}
+
+void JetStream::stream_changed(const MetaOutcome& change, bool live) {
+  switch (change.change) {
+    case MetaChange::kCreated: open_stream(change.stream, live); break;
+    case MetaChange::kDeleted: close_stream(change.stream); break;
+    default: break;  // updates travel through the stream's own log
+  }
+}
+
+void JetStream::open_stream(const MetaStream& s, bool live) {
+  Account* account = find_account_(s.account);
+  if (!account) {
+    env_.log.error("stream " + s.config.name + ": account " + s.account +
+                   " is not configured any more; the stream is kept and not served");
+    return;
+  }
+  auto host = StreamHost::open(js_, *account, {s.group, s.config.name, s.config, s.created});
+  if (!host) {
+    env_.log.error("stream " + s.account + "/" + s.config.name + ": " + host.error().to_string());
+    offline_[s.group] = host.error().detail;
+    return;
+  }
+  StreamHost* opened = host->get();
+  streams_[s.group] = std::move(*host);
+  by_name_[{s.account, s.config.name}] = opened;
+  if (!recovering_) opened->start();
+  if (live) js_.advisories.stream_action(*opened, api::AssetAction::kCreate);
+}
+
+void JetStream::close_stream(const MetaStream& s) {
+  offline_.erase(s.group);
+  auto it = streams_.find(s.group);
+  if (it == streams_.end()) return;
+  if (!recovering_) js_.advisories.stream_action(*it->second, api::AssetAction::kDelete);
+  it->second->destroy();
+  by_name_.erase({s.account, s.config.name});
+  streams_.erase(it);
+}
+
+void JetStream::report_quarantine() const {
+  std::set<std::string> unknown;
+  catalog_->scan("g/", [&](const std::string& key, const std::string&) {
+    std::string id = key.substr(2, key.find('/', 2) - 2);
+    auto number = parse_u64(id);
+    if (number && !meta_->state().find(GroupId(static_cast<std::uint32_t>(*number)))) unknown.insert(id);
+    return true;
+  });
+  for (const auto& id : unknown) {
+    env_.log.warn("group " + id + " is in the store but belongs to no stream; it is kept and not served");
+  }
+}
+
+void JetStream::watch_disk() {
+  auto space = env_.disk.space();
+  bool full = space && space->free_bytes < std::min<std::uint64_t>(kDiskReserve, space->total_bytes / 20);
+  if (full != js_.disk_full) {
+    js_.disk_full = full;
+    if (full) {
+      env_.log.error("disk of " + directory_ + " is nearly full: publishes are refused, the rest goes on");
+    } else {
+      env_.log.info("disk of " + directory_ + " has room again");
+    }
+  }
+  disk_timer_ = env_.loop.at(env_.clock.now() + kDiskWatch, [this] { watch_disk(); });
+}
+
+void JetStream::end_of_turn() {
+  turn_.consumers.run([](ConsumerHost& c) { c.step(); });
+  turn_.streams.run([](StreamHost& s) { s.flush(); });
+  meta_->flush();
+  checkpoint_under_pressure();
+  journal_->flush();
+  // Consumers with more to do, or fed by what this round published, go on in the next turn.
+  if (!turn_.consumers.empty() || !turn_.streams.empty()) env_.loop.post([] {});
+}
+
+void JetStream::checkpoint_under_pressure() {
+  if (!journal_->pressed()) return;
+  GroupId laggard = journal_->laggard();
+  if (laggard == jetstream::kMetaGroup) return meta_->checkpoint();
+  auto it = streams_.find(laggard);
+  if (it != streams_.end()) it->second->maybe_checkpoint(true);
+}
+
+void JetStream::drain(UniqueFunction<void()> done) {
+  end_of_turn();
+  journal_->drain([done = std::move(done)](Status) mutable { done(); });
+}
+
+void JetStream::shutting_down() {
+  for (auto& [id, stream] : streams_) {
+    for (auto& [name, consumer] : stream->consumers()) consumer->end(jetstream::ConsumerEnd::kServerShutdown);
+  }
+}
+
+void JetStream::create_stream(Account& account, const api::StreamConfig& config, StreamDone done) {
+  meta_->create(account.name, config, js_.server_name,
+                [this, done = std::move(done)](const MetaOutcome& o) mutable {
+                  StreamHost* host = nullptr;
+                  if (o.ok()) {
+                    auto it = streams_.find(o.stream.group);
+                    if (it != streams_.end()) host = it->second.get();
+                  }
+                  api::ApiError error = o.error;
+                  if (o.ok() && !host) {
+                    error = api::make_error(api::ErrCode::kStreamGeneral, offline_[o.stream.group]);
+                  }
+                  done(error, host, o.change == MetaChange::kCreated);
+                });
+}
+
+void JetStream::update_stream(Account& account, const api::StreamConfig& config, StreamDone done) {
+  meta_->update(account.name, config, [this, done = std::move(done)](const MetaOutcome& o) mutable {
+    auto it = streams_.find(o.stream.group);
+    if (!o.ok() || it == streams_.end()) return done(o.error, nullptr, false);
+    StreamHost* host = it->second.get();
+    std::string json = api::encode_stream_config_json(o.stream.config);
+    host->propose(
+        [&](jetstream::EntryBuilder& b) {
+          b.update_stream({o.stream.revision, json});
+        },
+        [this, group = o.stream.group, done = std::move(done)](const jetstream::Outcome& applied) mutable {
+          auto found = streams_.find(group);
+          if (found == streams_.end()) return;
+          if (applied.ok()) js_.advisories.stream_action(*found->second, api::AssetAction::kModify);
+          done(applied.error, found->second.get(), false);
+        });
+  });
+}
+
+void JetStream::delete_stream(Account& account, std::string_view name, StreamDone done) {
+  meta_->remove(account.name, name,
+                [done = std::move(done)](const MetaOutcome& o) mutable { done(o.error, nullptr, false); });
+}
+
+StreamHost* JetStream::find(const Account& account, std::string_view name) {
+  auto it = by_name_.find(std::pair<std::string, std::string>(account.name, name));
+  return it == by_name_.end() ? nullptr : it->second;
+}
+
+std::vector<StreamHost*> JetStream::streams(const Account& account) const {
+  std::vector<StreamHost*> out;
+  auto it = by_name_.lower_bound(std::pair<std::string, std::string>(account.name, ""));
+  for (; it != by_name_.end() && it->first.first == account.name; ++it) out.push_back(it->second);
+  return out;
+}
+
+std::vector<StreamHost*> JetStream::all_streams() const {
+  std::vector<StreamHost*> out;
+  for (const auto& [key, host] : by_name_) out.push_back(host);
+  return out;
+}
+
+JetStream::Usage JetStream::usage(const Account* account) const {
+  Usage u;
+  for (StreamHost* s : account ? streams(*account) : all_streams()) {
+    const auto& c = s->machine().config();
+    bool file = c.storage == api::Storage::kFile;
+    auto reserved = c.max_bytes > 0 ? static_cast<std::uint64_t>(c.max_bytes) : 0;
+    (file ? u.storage : u.memory) += s->machine().store().state().bytes;
+    (file ? u.reserved_storage : u.reserved_memory) += reserved;
+    ++u.streams;
+    u.consumers += s->machine().consumers().size();
+  }
+  return u;
+}
+
+void JetStream::interest_changed(std::string_view pattern) {
+  if (pattern.starts_with("$JS.")) return;
+  for (auto& [id, stream] : streams_) {
+    for (auto& [name, consumer] : stream->consumers()) consumer->interest_changed(pattern);
+  }
+}
+
+}  // namespace weir::server

@@ -1,0 +1,43 @@
+// broker/server/js_context.h - what every stream and consumer of the shard is built on.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "broker/config/options.h"
+#include "broker/env/env.h"
+#include "broker/server/router.h"
+#include "broker/server/turn.h"
+#include "broker/store/catalog.h"
+#include "broker/store/journal.h"
+
+namespace weir::store {
+class BlockCache;
+}
+
+namespace weir::server {
+
+class Advisories;
+
+/// References outlive every stream. `journal` is null until recovery is over.
+struct JsContext {
+  env::Env& env;
+  const config::Options& options;
+  Router& router;
+  Turn& turn;
+  Advisories& advisories;
+  store::Catalog* catalog = nullptr;
+  store::BlockCache* cache = nullptr;
+  store::Journal* journal = nullptr;
+  std::string server_name = {};
+  std::string cluster_name = {};
+  /// The store cannot take more: publishes are refused, everything else goes on.
+  bool disk_full = false;
+  std::uint64_t file_bytes = 0;    // of all streams, against max_file_store
+  std::uint64_t memory_bytes = 0;  // against max_memory_store
+  std::uint64_t file_bytes_max = 0;
+  std::uint64_t memory_bytes_max = 0;
+};
+
+}  // namespace weir::server

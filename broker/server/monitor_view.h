@@ -1,0 +1,37 @@
+// broker/server/monitor_view.h - the node's figures as the structs that HTTP, $SYS and metrics share.
+//
+// Room:    shell, reads only. Thread: the shard. Source of the fields: jsapi reference sections 8 to 11.
+#pragma once
+
+#include "broker/api/monitor.h"
+#include "broker/api/monitor_options.h"
+#include "broker/server/node_state.h"
+
+namespace weir::server {
+
+class MonitorView {
+ public:
+  explicit MonitorView(NodeState& node) : n_(node) {}
+
+  api::Varz varz() const;
+  api::Connz connz(const api::ConnzOptions& o) const;
+  api::Subsz subsz(const api::SubszOptions& o) const;
+  api::Accountz accountz(const api::AccountzOptions& o) const;
+  api::AccountStatz accstatz(const api::AccountStatzOptions& o) const;
+  api::Routez routez() const;
+  api::Jsz jsz(const api::JszOptions& o) const;
+  api::Healthz healthz(const api::HealthzOptions& o) const;
+  api::ServerStats statsz() const;
+  api::ServerIdentity identity() const;
+
+ private:
+  std::optional<api::JsVarz> js_varz() const;
+  api::JsServerConfig js_config() const;
+  api::JsStats js_stats(const Account* account) const;
+  api::StreamDetail stream_detail(StreamHost& s, const api::JszOptions& o) const;
+  api::ConnInfo conn_info(const ConnectionView& c, const api::ConnzOptions& o) const;
+
+  NodeState& n_;
+};
+
+}  // namespace weir::server

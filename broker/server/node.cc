@@ -1,0 +1,249 @@
+#include "broker/server/node.h"
+
+#include <algorithm>
+
+#include "broker/auth/crypto.h"
+#include "broker/base/text.h"
+#include "broker/server/monitor_view.h"
+#include "broker/server/node_state.h"
+#include "broker/server/sys_service.h"
+#include "broker/server/version.h"
+
+namespace weir::server {
+
+namespace {
+constexpr Nanos kLameDuckStep = 100 * kMillisecond;
+}
+
+struct Node::Impl : NodeState {
+  Impl(env::Env& e, config::Options o) : NodeState(e, std::move(o)) {
+    Prng prng(env.random.next());
+    id = make_id(prng, 'N');
+    name = options.server_name.empty() ? id : options.server_name;
+    start = env.clock.wall();
+    config_digest = options.digest_text.empty() ? "" : auth::config_digest(options.digest_text);
+  }
+  ~Impl() {
+    env.loop.set_end_of_turn([] {});
+  }
+
+  void make_accounts();
+  Status start_jetstream();
+  Status listen();
+  void end_of_turn();
+  proto::ServerInfo info() const;
+  void lame_duck_step();
+
+  std::unique_ptr<SysService> sys;
+  UniqueFunction<void(const Error&)> fatal;
+  UniqueFunction<void()> lame_duck_done;
+  std::size_t lame_duck_per_step = 1;
+  env::TimerId lame_duck_timer = 0;
+};
+
+void Node::Impl::make_accounts() {
+  auth = std::make_unique<auth::AuthTable>(options);
+  for (const auth::Account& from : auth->accounts()) {
+    Account& a = accounts.emplace_back();
+    a.id = from.id;
+    a.name = from.name;
+    a.is_system = from.is_system;
+    a.limits = from.limits;
+    a.jetstream = options.jetstream.enabled && from.jetstream && from.jetstream->enabled;
+    if (from.jetstream) a.js_limits = *from.jetstream;
+  }
+}
+
+Status Node::Impl::start_jetstream() {
+  if (!options.jetstream.enabled) return ok();
+  jetstream = std::make_unique<JetStream>(env, options, router, *advisories,
+                                          [this](std::string_view n) { return find_account(n); });
+  api = std::make_unique<ApiServer>(env, options, router, *jetstream);
+  for (Account& a : accounts) {
+    if (a.is_system) continue;
+    api->attach(a);
+    if (!a.jetstream) continue;
+    a.acks = &api->acks(a);
+    a.watcher = jetstream.get();
+  }
+  Status s = jetstream->start(name);
+  if (!s) return s.error().within("Can't start JetStream");
+  return ok();
+}
+
+proto::ServerInfo Node::Impl::info() const {
+  proto::ServerInfo i;
+  i.server_id = id;
+  i.server_name = name;
+  i.version = kCompatVersion;
+  i.weir = kWeirVersion;
+  i.go = "c++20";
+  i.host = options.host;
+  if (auto at = clients->endpoint()) i.port = at->port;
+  i.headers = !options.no_header_support;
+  i.max_payload = static_cast<std::size_t>(options.max_payload);
+  i.jetstream = jetstream != nullptr;
+  i.domain = options.jetstream.domain;
+  i.lame_duck = lame_duck;
+  return i;
+}
+
+Status Node::Impl::listen() {
+  Clients::Hooks hooks;
+  hooks.account = [this](AccountId a) -> Account& { return accounts[a.v]; };
+  hooks.info = [this] { return info(); };
+  hooks.event = [this](const ConnectionView& c, bool opened) {
+    if (!stopping) sys->connection(c, opened);
+  };
+  clients = std::make_unique<Clients>(env, options, *auth, router, std::move(hooks));
+  sys = std::make_unique<SysService>(*this);
+  sys->start();
+  if (options.dont_listen) return ok();
+  int port = options.port < 0 ? 0 : options.port;
+  env::Endpoint at{options.host, static_cast<std::uint16_t>(port)};
+  Status s = clients->listen(at);
+  if (!s)
+    return Error(s.error().code,
+                 "Error listening on port: " + env::to_string(at) + ", \"" + s.error().detail + "\"");
+  return ok();
+}
+
+void Node::Impl::end_of_turn() {
+  bool more = sys->run();
+  if (jetstream) {
+    more = api->run() || more;
+    jetstream->end_of_turn();
+    if (jetstream->failed() && fatal) {
+      std::exchange(fatal,
+                    {})(Error(Code::kIo, "the journal's disk failed; nothing more can be acknowledged"));
+    }
+  }
+  clients->flush();
+  if (more) env.loop.post([] {});
+}
+
+void Node::Impl::lame_duck_step() {
+  if (clients->close_some(lame_duck_per_step, session::CloseReason::kServerShutdown) == 0) {
+    return std::exchange(lame_duck_done, {})();
+  }
+  lame_duck_timer = env.loop.at(env.clock.now() + kLameDuckStep, [this] { lame_duck_step(); });
+}
+
+Node::Node(env::Env& env, config::Options options) : impl_(std::make_unique<Impl>(env, std::move(options))) {}
+
+Node::~Node() {
+  Impl& n = *impl_;
+  n.env.loop.cancel(n.lame_duck_timer);
+  // Connections first: their subscriptions point into accounts; then what listens in accounts.
+  n.clients.reset();
+  n.sys.reset();
+  n.jetstream.reset();
+  n.api.reset();
+}
+
+Status Node::start() {
+  Impl& n = *impl_;
+  n.advisories = std::make_unique<Advisories>(n.env, n.router, n.options.jetstream.domain);
+  n.make_accounts();
+  RETURN_IF_ERROR(n.start_jetstream());
+  RETURN_IF_ERROR(n.listen());
+  n.env.loop.set_end_of_turn([&n] { n.end_of_turn(); });
+  n.env.loop.post([] {});  // what recovery left to do
+  return ok();
+}
+
+void Node::stop(UniqueFunction<void()> done) {
+  Impl& n = *impl_;
+  if (n.stopping) return;
+  n.stopping = true;
+  n.clients->stop_accepting();
+  n.sys->announce("SHUTDOWN");
+  if (n.jetstream) n.jetstream->shutting_down();
+  n.clients->close_all(session::CloseReason::kServerShutdown);
+  if (!n.jetstream) return n.env.loop.post(std::move(done));
+  n.jetstream->drain(std::move(done));
+}
+
+void Node::lame_duck(UniqueFunction<void()> done) {
+  Impl& n = *impl_;
+  if (n.lame_duck || n.stopping) return;
+  n.lame_duck = true;
+  n.clients->stop_accepting();
+  n.sys->announce("LAMEDUCK");
+  n.clients->broadcast_info();
+  n.lame_duck_done = std::move(done);
+  Nanos spread =
+      std::max<Nanos>(n.options.lame_duck_duration - n.options.lame_duck_grace_period, kLameDuckStep);
+  auto steps = static_cast<std::size_t>(spread / kLameDuckStep);
+  n.lame_duck_per_step = n.clients->count() / std::max<std::size_t>(steps, 1) + 1;
+  n.lame_duck_timer =
+      n.env.loop.at(n.env.clock.now() + n.options.lame_duck_grace_period, [&n] { n.lame_duck_step(); });
+}
+
+void Node::on_fatal(UniqueFunction<void(const Error&)> handler) {
+  impl_->fatal = std::move(handler);
+}
+
+std::optional<env::Endpoint> Node::client_endpoint() const {
+  return impl_->clients ? impl_->clients->endpoint() : std::nullopt;
+}
+
+void Node::set_monitor_endpoint(const env::Endpoint& at) {
+  impl_->monitor_endpoint = at;
+}
+const std::string& Node::id() const {
+  return impl_->id;
+}
+const std::string& Node::name() const {
+  return impl_->name;
+}
+std::string Node::store_directory() const {
+  return impl_->jetstream ? impl_->jetstream->directory() : "";
+}
+
+namespace {
+
+MonitorReply bad_request(const Error& e) {
+  return {400, "text/plain", e.detail + "\n"};
+}
+
+template <class Options, class Encode>
+MonitorReply page(Result<Options> options, Encode&& encode) {
+  if (!options) return bad_request(options.error());
+  return {200, "application/json", encode(*options)};
+}
+
+}  // namespace
+
+MonitorReply Node::monitor(std::string_view path, std::string_view query) {
+  Impl& n = *impl_;
+  MonitorView v(n);
+  if (path.starts_with("/") && path.size() > 1) ++n.http_requests[std::string(path)];
+  if (path == "/varz") return {200, "application/json", api::encode_varz(v.varz())};
+  if (path == "/routez") return {200, "application/json", api::encode_routez(v.routez())};
+  if (path == "/connz")
+    return page(api::parse_connz_query(query), [&](const auto& o) { return api::encode_connz(v.connz(o)); });
+  if (path == "/subsz" || path == "/subscriptionsz") {
+    return page(api::parse_subsz_query(query), [&](const auto& o) { return api::encode_subsz(v.subsz(o)); });
+  }
+  if (path == "/accountz") {
+    return page(api::parse_accountz_query(query),
+                [&](const auto& o) { return api::encode_accountz(v.accountz(o)); });
+  }
+  if (path == "/accstatz") {
+    return page(api::parse_accstatz_query(query),
+                [&](const auto& o) { return api::encode_accstatz(v.accstatz(o)); });
+  }
+  if (path == "/jsz")
+    return page(api::parse_jsz_query(query), [&](const auto& o) { return api::encode_jsz(v.jsz(o)); });
+  if (path == "/healthz") {
+    auto o = api::parse_healthz_query(query);
+    if (!o) return bad_request(o.error());
+    api::Healthz h = v.healthz(*o);
+    return {h.status_code ? h.status_code : 200, "application/json", api::encode_healthz(h)};
+  }
+  n.http_requests.erase(std::string(path));  // only pages that exist are counted
+  return {404, "text/plain", "404 page not found\n"};
+}
+
+}  // namespace weir::server

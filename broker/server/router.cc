@@ -1,0 +1,133 @@
+#include "broker/server/router.h"
+
+#include "broker/base/check.h"
+#include "broker/proto/ack_subject.h"
+#include "broker/proto/headers.h"
+#include "broker/subject/subject.h"
+
+namespace weir::server {
+
+using session::Inbound;
+using session::Subscription;
+using Matches = subject::Sublist<Subscription*>::Match;
+
+void Router::add(Account& account, Subscription& sub) {
+  CHECK(!walking_, "subscriptions change while a match is walked");
+  auto entry = account.sublist.insert(sub.subject, sub.queue, &sub);
+  if (!entry) return;  // too many: the subscription exists and hears nothing, see limits.h
+  sub.entry = *entry;
+  if (sub.client && subject::overlaps(sub.subject, "$JS.ACK.>")) ++account.ack_watchers;
+  if (account.watcher) account.watcher->interest_changed(sub.subject);
+}
+
+void Router::remove(Account& account, Subscription& sub) {
+  CHECK(!walking_, "subscriptions change while a match is walked");
+  if (sub.entry == subject::kNoEntry) return;
+  account.sublist.remove(sub.entry);
+  sub.entry = subject::kNoEntry;
+  if (sub.client && subject::overlaps(sub.subject, "$JS.ACK.>")) --account.ack_watchers;
+  if (account.watcher) account.watcher->interest_changed(sub.subject);
+}
+
+bool Router::hand_over(Subscription& sub, const Inbound& m, Account& account) {
+  if (sub.listener) {
+    sub.listener->on_message(m);
+    return true;
+  }
+  if (!sub.client->deliver(sub, m)) return false;
+  account.stats.out_msgs += 1;
+  account.stats.out_bytes += m.body.size();
+  return true;
+}
+
+std::size_t Router::walk(const Matches& found, const Inbound& m, Account& account) {
+  std::size_t taken = 0;
+  for (Subscription* sub : found.plain) taken += hand_over(*sub, m, account);
+  for (const auto& group : found.groups) {
+    std::size_t n = group.members.size();
+    std::size_t start = n > 1 ? static_cast<std::size_t>(prng_.below(n)) : 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (!hand_over(*group.members[(start + i) % n], m, account)) continue;
+      ++taken;
+      break;
+    }
+  }
+  return taken;
+}
+
+std::size_t Router::route(Account& account, const Inbound& m) {
+  CHECK(!walking_, "route() is not re-entered");
+  walking_ = true;
+  account.stats.in_msgs += 1;
+  account.stats.in_bytes += m.body.size();
+  std::size_t taken = 0;
+  bool is_ack = account.acks && m.subject.starts_with(proto::kAckPrefix);
+  if (is_ack) {
+    account.acks->on_message(m);
+    ++taken;
+  }
+  if (!is_ack) {
+    taken += walk(account.sublist.match(m.subject), m, account);
+  } else if (account.ack_watchers > 0) {
+    Matches found;
+    account.sublist.match_uncached(m.subject, found);
+    taken += walk(found, m, account);
+  }
+  walking_ = false;
+  if (!exhausted_.empty()) reap();
+  if (taken == 0 && m.origin && !m.reply.empty() && m.origin->no_responders()) no_responders(account, m);
+  return taken;
+}
+
+std::size_t Router::deliver(Account& account, std::string_view target, const Inbound& m) {
+  CHECK(!walking_, "deliver() is not re-entered");
+  walking_ = true;
+  std::size_t taken = walk(account.sublist.match(target), m, account);
+  walking_ = false;
+  if (!exhausted_.empty()) reap();
+  return taken;
+}
+
+void Router::no_responders(Account& account, const Inbound& m) {
+  // Only the asker hears of it: other listeners of the reply subject did not ask.
+  static const std::string kBlock = proto::HeaderBuilder(503).take();
+  Matches found;
+  account.sublist.match_uncached(m.reply, found);
+  Inbound answer{m.reply, {}, kBlock, kBlock.size(), nullptr, nullptr};
+  auto tell = [&](Subscription* sub) {
+    return sub->client == m.origin && sub->client->deliver(*sub, answer);
+  };
+  for (Subscription* sub : found.plain) {
+    if (tell(sub)) return reap();
+  }
+  for (const auto& group : found.groups) {
+    for (Subscription* sub : group.members) {
+      if (tell(sub)) return reap();
+    }
+  }
+}
+
+std::size_t Router::send(Account& account, std::string_view subject, std::string_view reply,
+                         std::string_view body, std::size_t header_size) {
+  return route(account, Inbound{subject, reply, body, header_size, nullptr, nullptr});
+}
+
+std::size_t Router::send(Account& account, std::string_view subject, std::string_view reply,
+                         const Bytes& body, std::size_t header_size) {
+  return route(account, Inbound{subject, reply, body.text(), header_size, &body, nullptr});
+}
+
+bool Router::has_queue_interest(const Account& account, std::string_view subject, std::string_view queue) {
+  Matches found;
+  account.sublist.match_uncached(subject, found);
+  for (const auto& group : found.groups) {
+    if (group.name == queue) return true;
+  }
+  return false;
+}
+
+void Router::reap() {
+  for (Subscription* sub : std::exchange(exhausted_, {})) sub->client->remove(*sub);
+}
+
+}  // namespace weir::server

@@ -1,0 +1,425 @@
+#include "broker/server/stream_host.h"
+
+#include "broker/api/pub_ack.h"
+#include "broker/base/limits.h"
+#include "broker/server/advisories.h"
+#include "broker/server/consumer_host.h"
+#include "broker/store/mem_store.h"
+#include "broker/subject/subject.h"
+
+namespace weir::server {
+
+using jetstream::Outcome;
+
+namespace {
+std::string group_prefix(GroupId id) {
+  return "g/" + std::to_string(id.v) + "/";
+}
+std::string state_prefix(GroupId id) {
+  return group_prefix(id) + "s/";
+}
+
+api::ApiError unavailable(const Error& why) {
+  auto e = api::make_error(api::ErrCode::kStreamGeneral, why.detail);
+  e.http_code = 503;
+  return e;
+}
+}  // namespace
+
+StreamHost::StreamHost(JsContext& js, Account& account, StreamIdentity identity)
+    : js_(js),
+      account_(account),
+      identity_(std::move(identity)),
+      group_(identity_.group, js.env.loop, *this),
+      self_(std::make_shared<StreamHost*>(this)) {}
+
+StreamHost::~StreamHost() {
+  *self_ = nullptr;
+  js_.env.loop.cancel(tick_timer_);
+  js_.turn.streams.forget(*this);
+  consumers_.clear();
+  unsubscribe();
+  auto& total = file_ ? js_.file_bytes : js_.memory_bytes;
+  total -= std::min(total, counted_bytes_);
+}
+
+Result<std::unique_ptr<StreamHost>> StreamHost::open(JsContext& js, Account& account,
+                                                     StreamIdentity identity) {
+  std::unique_ptr<StreamHost> host(new StreamHost(js, account, std::move(identity)));
+  RETURN_IF_ERROR(host->open_store());
+  return host;
+}
+
+Status StreamHost::open_store() {
+  bool file = identity_.config.storage == api::Storage::kFile;
+  if (file) {
+    store::FileStore::Options o;
+    o.group = identity_.group;
+    o.dir = "jetstream/groups/" + std::to_string(identity_.group.v);
+    ASSIGN_OR_RETURN(auto opened,
+                     store::FileStore::open(js_.env.disk, *js_.catalog, *js_.cache, js_.env.log, o));
+    file_ = opened.get();
+    store_ = std::move(opened);
+  } else {
+    store_ = std::make_unique<store::MemStore>();
+  }
+  machine_ = std::make_unique<jetstream::StreamMachine>(identity_.config, identity_.created, *store_);
+  auto scan = [this](const std::string& prefix,
+                     const std::function<bool(const std::string&, const std::string&)>& visit) {
+    js_.catalog->scan(prefix, visit);
+  };
+  if (!file) {
+    machine_->begin();
+    return ok();
+  }
+  auto mark = machine_->restore(state_prefix(identity_.group), scan);
+  if (mark) {
+    group_.restore(mark->applied, mark->term);
+  } else if (mark.error().code == Code::kNotFound) {
+    machine_->begin();
+  } else {
+    return mark.error();
+  }
+  return ok();
+}
+
+void StreamHost::start() {
+  CHECK(!started_);
+  group_.start(file_ ? js_.journal : nullptr);
+  started_ = true;
+  leader_since_ = js_.env.clock.wall();
+  account_usage();
+  if (group_.why_stopped()) return;
+  subscribe();
+  for (const auto& [name, state] : machine_->consumers()) start_consumer(*state);
+  arm_tick();
+}
+
+void StreamHost::subscribe() {
+  for (const std::string& subject : machine_->config().subjects) {
+    auto sub = std::make_unique<session::Subscription>();
+    sub->subject = subject;
+    sub->listener = this;
+    js_.router.add(account_, *sub);
+    subscriptions_.push_back(std::move(sub));
+  }
+}
+
+void StreamHost::unsubscribe() {
+  for (auto& sub : subscriptions_) js_.router.remove(account_, *sub);
+  subscriptions_.clear();
+}
+
+// ---- proposals -------------------------------------------------------------------------------
+
+std::optional<api::ApiError> StreamHost::refuse_publish(const session::Inbound&) const {
+  using api::ErrCode;
+  if (group_.why_stopped()) return unavailable(*group_.why_stopped());
+  if (js_.disk_full && file_) return api::make_error(ErrCode::kInsufficientResources);
+  if (group_.in_flight_bytes() + builder_.size() > limits::kInFlightBytesMax ||
+      (file_ && js_.journal->full())) {
+    return api::make_error(ErrCode::kStreamTooManyRequests);
+  }
+  std::uint64_t used = file_ ? js_.file_bytes : js_.memory_bytes;
+  std::uint64_t most = file_ ? js_.file_bytes_max : js_.memory_bytes_max;
+  if (used > most) {
+    return api::make_error(file_ ? ErrCode::kStorageResourcesExceeded : ErrCode::kMemoryResourcesExceeded);
+  }
+  return std::nullopt;
+}
+
+void StreamHost::refuse(std::string_view reply, api::ApiError error) {
+  listed();
+  if (!reply.empty()) refusals_.emplace_back(reply, std::move(error));
+}
+
+void StreamHost::listed() {
+  js_.turn.streams.add(*this, queued_);
+}
+
+void StreamHost::on_message(const session::Inbound& m) {
+  if (auto error = refuse_publish(m)) return refuse(m.reply, std::move(*error));
+  builder_.publish({m.subject, m.headers(), m.payload(), {}});
+  Waiting w;
+  if (!m.reply.empty() && !machine_->config().no_ack) {
+    w.reply_offset = static_cast<std::uint32_t>(batch_.replies.size());
+    w.reply_size = static_cast<std::uint32_t>(m.reply.size());
+    batch_.replies += m.reply;
+  }
+  batch_.waiting.push_back(w);
+  listed();
+  if (builder_.size() >= limits::kEntryBytesMax) close_batch();
+}
+
+void StreamHost::propose(const AddCommand& add, Done done) {
+  if (const Error* why = group_.why_stopped()) {
+    Outcome o;
+    o.error = unavailable(*why);
+    return done(o);
+  }
+  add(builder_);
+  Waiting w;
+  batch_.dones.push_back(std::move(done));
+  w.done = static_cast<std::uint32_t>(batch_.dones.size());
+  batch_.waiting.push_back(w);
+  listed();
+}
+
+void StreamHost::propose_progress(std::uint32_t consumer_id, std::string_view body, Done done) {
+  propose(
+      [&](jetstream::EntryBuilder& b) {
+        b.consumer_progress({consumer_id, body});
+      },
+      std::move(done));
+}
+
+void StreamHost::close_batch() {
+  if (builder_.empty()) return;
+  PendingEntry entry = std::exchange(batch_, {});
+  auto index = group_.propose(builder_.finish(js_.env.clock.wall()));
+  if (!index) return fail_batch(entry, index.error());
+  entry.index = *index;
+  pending_.push_back(std::move(entry));
+}
+
+void StreamHost::fail_batch(PendingEntry& entry, const Error& why) {
+  Outcome o;
+  o.error =
+      why.code == Code::kLimit ? api::make_error(api::ErrCode::kStreamTooManyRequests) : unavailable(why);
+  for (const Waiting& w : entry.waiting) {
+    if (w.done) entry.dones[w.done - 1](o);
+    if (w.reply_size) refusals_.emplace_back(entry.replies.substr(w.reply_offset, w.reply_size), o.error);
+  }
+}
+
+void StreamHost::flush() {
+  queued_ = false;
+  close_batch();
+  for (auto& [reply, error] : std::exchange(refusals_, {})) {
+    js_.router.send(account_, reply, {}, api::encode_pub_ack_error(error, identity_.name));
+  }
+  maybe_checkpoint(false);
+}
+
+// ---- application -----------------------------------------------------------------------------
+
+Status StreamHost::apply(RaftIndex index, Term, const Bytes& payload, bool live) {
+  ASSIGN_OR_RETURN(auto reader, jetstream::EntryReader::open(payload));
+  PendingEntry entry;
+  if (live && !pending_.empty() && pending_.front().index == index) {
+    entry = std::move(pending_.front());
+    pending_.pop_front();
+  }
+  jetstream::Command command;
+  std::size_t at = 0;
+  auto keep = self_;
+  while (reader.next(command)) {
+    RETURN_IF_ERROR(machine_->apply(command, index, reader.log_time(), outcome_));
+    if (!live) continue;
+    react(outcome_);
+    if (at < entry.waiting.size()) answer(entry, at, outcome_);
+    ++at;
+    if (!*keep) return ok();  // an answer destroyed this stream
+  }
+  account_usage();
+  if (live) arm_tick();
+  return ok();
+}
+
+void StreamHost::answer(PendingEntry& entry, std::size_t at, const Outcome& outcome) {
+  const Waiting& w = entry.waiting[at];
+  if (w.done) return entry.dones[w.done - 1](outcome);
+  if (w.reply_size) pub_ack(std::string_view(entry.replies).substr(w.reply_offset, w.reply_size), outcome);
+}
+
+void StreamHost::pub_ack(std::string_view reply, const Outcome& outcome) {
+  if (!outcome.ok()) {
+    js_.router.send(account_, reply, {}, api::encode_pub_ack_error(outcome.error, identity_.name));
+    return;
+  }
+  scratch_.clear();
+  api::PubAck ack;
+  ack.stream = identity_.name;
+  ack.seq = outcome.seq;
+  ack.domain = js_.options.jetstream.domain;
+  ack.duplicate = outcome.duplicate;
+  api::append_pub_ack(scratch_, ack);
+  js_.router.send(account_, reply, {}, scratch_);
+}
+
+void StreamHost::react(const Outcome& outcome) {
+  if (outcome.stored || !outcome.removed.empty() || outcome.removed_many) wake_consumers(outcome);
+  if (outcome.consumer_change != jetstream::ConsumerChange::kNone) consumer_changed(outcome);
+  if (outcome.config_changed) {
+    unsubscribe();
+    subscribe();
+  }
+}
+
+void StreamHost::wake_consumers(const Outcome& outcome) {
+  if (consumers_.empty()) return;
+  std::string_view subject;
+  store::Message stored;
+  if (outcome.stored) {
+    auto loaded = store_->load(outcome.seq);
+    if (loaded && *loaded) {
+      stored = std::move(**loaded);
+      subject = stored.subject();
+    }
+  }
+  for (auto& [name, consumer] : consumers_) {
+    if (!subject.empty()) consumer->stored(outcome.seq, subject);
+    if (outcome.removed_many) consumer->purged();
+    for (const auto& r : outcome.removed) consumer->removed(r.seq, r.subject);
+  }
+}
+
+void StreamHost::consumer_changed(const Outcome& outcome) {
+  using jetstream::ConsumerChange;
+  const auto* state = machine_->find_consumer(outcome.consumer_name);
+  switch (outcome.consumer_change) {
+    case ConsumerChange::kCreated:
+      if (state) start_consumer(*state);
+      js_.advisories.consumer_action(*this, outcome.consumer_name, api::AssetAction::kCreate);
+      break;
+    case ConsumerChange::kUpdated:
+      if (auto* c = consumer(outcome.consumer_name); c && state) c->config_changed(state->config());
+      break;
+    case ConsumerChange::kDeleted: {
+      auto it = consumers_.find(outcome.consumer_name);
+      if (it != consumers_.end()) {
+        it->second->end(jetstream::ConsumerEnd::kDeleted);
+        consumers_.erase(it);
+      }
+      js_.advisories.consumer_action(*this, outcome.consumer_name, api::AssetAction::kDelete);
+      break;
+    }
+    default: break;
+  }
+}
+
+void StreamHost::start_consumer(const jetstream::ConsumerState& state) {
+  auto host = ConsumerHost::start(js_, *this, state);
+  if (!host) {
+    js_.env.log.error("stream " + identity_.name + " consumer " + state.name() + ": " +
+                      host.error().to_string());
+    return;
+  }
+  consumers_[state.name()] = std::move(*host);
+  machine_->watch_removals(StreamSeq(1));
+}
+
+ConsumerHost* StreamHost::consumer(std::string_view name) {
+  auto it = consumers_.find(name);
+  return it == consumers_.end() ? nullptr : it->second.get();
+}
+
+void StreamHost::account_usage() {
+  auto& total = file_ ? js_.file_bytes : js_.memory_bytes;
+  std::uint64_t now = store_->state().bytes;
+  total = total - std::min(total, counted_bytes_) + now;
+  counted_bytes_ = now;
+}
+
+void StreamHost::arm_tick() {
+  auto due = machine_->next_due();
+  if (!due || tick_proposed_ || (tick_timer_ && tick_at_ <= *due)) return;
+  js_.env.loop.cancel(tick_timer_);
+  tick_at_ = *due;
+  Nanos wait = std::max<Nanos>(*due - js_.env.clock.wall(), kMillisecond);
+  tick_timer_ = js_.env.loop.at(js_.env.clock.now() + wait, [this] {
+    tick_timer_ = 0;
+    if (group_.why_stopped()) return;
+    tick_proposed_ = true;
+    propose([](jetstream::EntryBuilder& b) { b.tick(); },
+            [this](const Outcome&) {
+              tick_proposed_ = false;
+              arm_tick();
+            });
+  });
+}
+
+void StreamHost::stopped(const Error& why) {
+  js_.env.log.error("stream " + account_.name + "/" + identity_.name + " (group " +
+                    std::to_string(identity_.group.v) + ") stopped: " + why.detail);
+  for (auto& entry : std::exchange(pending_, {})) fail_batch(entry, why);
+  listed();
+}
+
+// ---- checkpoints and the end -----------------------------------------------------------------
+
+void StreamHost::maybe_checkpoint(bool now) {
+  if (!file_ || !started_ || group_.why_stopped() || destroyed_ || file_->checkpointing()) return;
+  if (now || file_->unflushed_bytes() > limits::kTailBytesMax) start_checkpoint();
+}
+
+void StreamHost::start_checkpoint() {
+  std::vector<store::CatalogEdit> edits;
+  jetstream::CheckpointMark mark{group_.applied(), group_.term()};
+  machine_->encode_checkpoint(state_prefix(identity_.group), mark, edits);
+  file_->checkpoint(std::move(edits),
+                    [self = std::weak_ptr<StreamHost*>(self_), index = mark.applied](Status s) {
+                      auto host = self.lock();
+                      if (!host || !*host) return;
+                      if (s) return (*host)->group_.compact(index);
+                      (*host)->js_.env.log.error("stream " + (*host)->identity_.name +
+                                                 ": checkpoint failed: " + s.error().detail);
+                    });
+}
+
+void StreamHost::destroy() {
+  destroyed_ = true;
+  for (auto& [name, c] : consumers_) c->end(jetstream::ConsumerEnd::kDeleted);
+  consumers_.clear();
+  unsubscribe();
+  group_.remove();
+  pending_.push_back(std::exchange(batch_, {}));
+  for (auto& entry : std::exchange(pending_, {}))
+    fail_batch(entry, Error(Code::kUnavailable, "stream deleted"));
+  if (!file_) return;
+  // The store finishes its removal on its own; it is kept alive by the completion.
+  std::shared_ptr<store::MessageStore> store(std::move(store_));
+  auto* file = static_cast<store::FileStore*>(store.get());
+  std::vector<store::CatalogEdit> edits;
+  js_.catalog->scan(group_prefix(identity_.group), [&](const std::string& key, const std::string&) {
+    if (key.starts_with(state_prefix(identity_.group))) edits.push_back({key, std::nullopt});
+    return true;
+  });
+  js_.catalog->commit(std::move(edits), [](Status) {});
+  file->destroy([store](Status) {});
+}
+
+// ---- figures ---------------------------------------------------------------------------------
+
+std::string StreamHost::offline_reason() const {
+  return group_.why_stopped() ? group_.why_stopped()->detail : std::string();
+}
+
+std::optional<api::ClusterInfo> StreamHost::cluster_info() const {
+  api::ClusterInfo c;
+  c.name = js_.cluster_name;
+  c.leader = js_.server_name;
+  return c;
+}
+
+api::StreamInfo StreamHost::info(bool with_config) const {
+  const auto& st = store_->state();
+  api::StreamInfo i;
+  if (with_config) i.config = machine_->config();
+  i.created = machine_->created();
+  i.state.messages = st.messages;
+  i.state.bytes = st.bytes;
+  i.state.first_seq = st.first_seq;
+  i.state.first_ts = st.first_time;
+  i.state.last_seq = st.last_seq;
+  i.state.last_ts = st.last_time;
+  i.state.num_subjects = static_cast<std::int64_t>(st.subjects);
+  i.state.num_deleted = static_cast<std::int64_t>(st.deleted);
+  i.state.consumer_count = static_cast<std::int64_t>(machine_->consumers().size());
+  i.domain = js_.options.jetstream.domain;
+  i.cluster = cluster_info();
+  i.ts = js_.env.clock.wall();
+  return i;
+}
+
+}  // namespace weir::server

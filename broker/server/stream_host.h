@@ -1,0 +1,141 @@
+// broker/server/stream_host.h - one stream on this node: group, state machine, store, consumers.
+//
+// Room:     shell. Thread: the shard. Owner: JetStream.
+// Publish:  messages of one turn are one entry; the entry is proposed at the end of the turn; when it
+//           is applied each waiting publisher gets what apply decided (DESIGN 4).
+// Memory:   at most limits::kInFlightBytesMax proposed and not applied; beyond, 429.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/api/responses.h"
+#include "broker/jetstream/command.h"
+#include "broker/jetstream/stream_machine.h"
+#include "broker/replica/group.h"
+#include "broker/server/account.h"
+#include "broker/server/js_context.h"
+#include "broker/store/file_store.h"
+
+namespace weir::server {
+
+class ConsumerHost;
+
+struct StreamIdentity {
+  GroupId group;
+  std::string name;
+  api::StreamConfig config;
+  Wall created;
+};
+
+class StreamHost final : public replica::StateMachine, public session::Listener {
+ public:
+  using Done = UniqueFunction<void(const jetstream::Outcome&)>;
+  using AddCommand = std::function<void(jetstream::EntryBuilder&)>;
+
+  /// Loads the last checkpoint if there is one. Errors: kCorrupt, kIo; the stream is then offline.
+  static Result<std::unique_ptr<StreamHost>> open(JsContext& js, Account& account, StreamIdentity identity);
+  ~StreamHost() override;
+
+  /// Journal records above the checkpoint, then start().
+  Status replay(const store::JournalRecord& record) { return group_.replay(record); }
+  void damaged(const store::JournalFault& fault) { group_.damaged(fault); }
+  /// Ends recovery: subscribes, starts consumers.
+  void start();
+
+  /// Proposes one command; `done` gets its outcome when it is applied, or an error outcome at once.
+  void propose(const AddCommand& add, Done done);
+  /// A progress record of a consumer; `done` when it is committed.
+  void propose_progress(std::uint32_t consumer_id, std::string_view body, Done done);
+  /// End of turn: the batch becomes an entry.
+  void flush();
+  /// Writes a checkpoint if the tail is big, or always with `now`.
+  void maybe_checkpoint(bool now);
+  /// Ends the stream: consumers told, group and files removed.
+  void destroy();
+
+  void on_message(const session::Inbound& message) override;
+  Status apply(RaftIndex index, Term term, const Bytes& payload, bool live) override;
+  void stopped(const Error& why) override;
+
+  const std::string& name() const { return identity_.name; }
+  GroupId group_id() const { return identity_.group; }
+  Account& account() { return account_; }
+  const Account& account() const { return account_; }
+  const jetstream::StreamMachine& machine() const { return *machine_; }
+  jetstream::StreamMachine& machine() { return *machine_; }
+  store::MessageStore& store() { return *store_; }
+  const replica::Group& group() const { return group_; }
+  ConsumerHost* consumer(std::string_view name);
+  const std::map<std::string, std::unique_ptr<ConsumerHost>, std::less<>>& consumers() const {
+    return consumers_;
+  }
+
+  api::StreamInfo info(bool with_config = true) const;
+  std::optional<api::ClusterInfo> cluster_info() const;
+  /// Empty, or why the stream does not serve.
+  std::string offline_reason() const;
+
+ private:
+  friend class ConsumerHost;
+  struct Waiting {  // one command of an entry
+    std::uint32_t reply_offset = 0, reply_size = 0;
+    std::uint32_t done = 0;  // index + 1 into dones; 0 = none
+  };
+  struct PendingEntry {
+    RaftIndex index;
+    std::string replies;
+    std::vector<Waiting> waiting;
+    std::vector<Done> dones;
+  };
+
+  StreamHost(JsContext& js, Account& account, StreamIdentity identity);
+  Status open_store();
+  void subscribe();
+  void unsubscribe();
+  std::optional<api::ApiError> refuse_publish(const session::Inbound& m) const;
+  void refuse(std::string_view reply, api::ApiError error);
+  void listed();
+  void close_batch();
+  void fail_batch(PendingEntry& entry, const Error& why);
+  void answer(PendingEntry& entry, std::size_t at, const jetstream::Outcome& outcome);
+  void pub_ack(std::string_view reply, const jetstream::Outcome& outcome);
+  void react(const jetstream::Outcome& outcome);
+  void consumer_changed(const jetstream::Outcome& outcome);
+  void start_consumer(const jetstream::ConsumerState& state);
+  void wake_consumers(const jetstream::Outcome& outcome);
+  void account_usage();
+  void arm_tick();
+  void start_checkpoint();
+
+  JsContext& js_;
+  Account& account_;
+  StreamIdentity identity_;
+  std::unique_ptr<store::MessageStore> store_;
+  store::FileStore* file_ = nullptr;  // store_ when it is one
+  std::unique_ptr<jetstream::StreamMachine> machine_;
+  replica::Group group_;
+  bool started_ = false;
+  bool destroyed_ = false;
+  std::vector<std::unique_ptr<session::Subscription>> subscriptions_;
+  std::map<std::string, std::unique_ptr<ConsumerHost>, std::less<>> consumers_;
+
+  jetstream::EntryBuilder builder_;
+  PendingEntry batch_;
+  bool queued_ = false;
+  std::deque<PendingEntry> pending_;
+  std::vector<std::pair<std::string, api::ApiError>> refusals_;  // sent at the end of the turn
+  jetstream::Outcome outcome_;
+  std::string scratch_;
+  std::uint64_t counted_bytes_ = 0;  // our share of js_.file_bytes or memory_bytes
+  env::TimerId tick_timer_ = 0;
+  Wall tick_at_;
+  bool tick_proposed_ = false;
+  Wall leader_since_;
+  std::shared_ptr<StreamHost*> self_;  // completions hold it weakly
+};
+
+}  // namespace weir::server

@@ -1,0 +1,55 @@
+// broker/server/sys_service.h - the system account: $SYS.REQ requests and the events of the server.
+//
+// Room:    shell. Thread: the shard. Owner: Node.
+// Flow:    requests are copied and answered at the end of the turn.
+// Source:  jsapi reference sections 8 and 9.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/server/monitor_view.h"
+#include "broker/server/node_state.h"
+
+namespace weir::server {
+
+class SysService {
+ public:
+  explicit SysService(NodeState& node);
+  ~SysService();
+
+  /// Subscribes and starts the STATSZ push.
+  void start();
+  bool run();
+  /// $SYS.SERVER.<id>.SHUTDOWN or .LAMEDUCK.
+  void announce(std::string_view what);
+  /// Connect and disconnect events.
+  void connection(const ConnectionView& c, bool opened);
+
+ private:
+  struct Inbox;
+  struct Request {
+    Account* account;
+    std::string subject, reply, body;
+    std::uint64_t cid = 0;
+  };
+  void subscribe(Account& account, std::string subject);
+  void handle(const Request& r);
+  void answer(const Request& r, std::string_view verb, bool ping);
+  void user_info(const Request& r);
+  void push_statsz();
+  void reply(const Request& r, std::string_view body);
+  template <class Decoded, class Encode>
+  void answer_with(const Request& r, Decoded decoded, bool ping, Encode&& encode);
+
+  NodeState& n_;
+  MonitorView view_;
+  std::vector<std::unique_ptr<Inbox>> inboxes_;
+  std::deque<Request> queue_;
+  env::TimerId timer_ = 0;
+  Nanos next_push_ = kSecond;
+};
+
+}  // namespace weir::server

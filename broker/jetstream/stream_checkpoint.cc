@@ -51,6 +51,7 @@ void StreamMachine::encode_checkpoint(const std::string& prefix, CheckpointMark 
     edits.push_back({numbered_key(prefix, 'c', id), std::move(value)});
   }
   dirty_consumers_.clear();
+  consumers_written_below_ = next_consumer_id_;
   edits.push_back({prefix + "m", encode_meta(mark)});
 }
 
@@ -119,6 +120,7 @@ Result<CheckpointMark> StreamMachine::restore(const std::string& prefix, const C
   if (config_dirty_) return corrupt("no configuration");
   if (consumers_.size() != consumers) return corrupt("consumers are missing");
   if (dedupe_.next_number() != dedupe_next) return corrupt("dedupe pages are missing");
+  consumers_written_below_ = next_consumer_id_;
   dedupe_first_written_ = dedupe_.first_number();
   dedupe_next_written_ = dedupe_next;
   return mark;

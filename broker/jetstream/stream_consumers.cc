@@ -185,7 +185,7 @@ Status StreamMachine::apply_delete_consumer(const Command& command, Outcome& out
   by_id_.erase(gone->id());
   interest_.remove(filters_of(gone->config()));
   dirty_consumers_.erase(gone->id());
-  removed_consumers_.insert(gone->id());
+  if (gone->id() < consumers_written_below_) removed_consumers_.insert(gone->id());
   out.consumer_id = gone->id();
   out.consumer_change = ConsumerChange::kDeleted;
   return drop_unwanted(gone->config(), gone->ack_floor().stream + 1, out);

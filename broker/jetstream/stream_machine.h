@@ -172,6 +172,7 @@ class StreamMachine {
   bool config_dirty_ = true;
   std::set<std::uint32_t> dirty_consumers_;    // alive and changed
   std::set<std::uint32_t> removed_consumers_;  // gone, key still there
+  std::uint32_t consumers_written_below_ = 1;  // living consumers with a lower id have a key
   std::uint64_t dedupe_first_written_ = 0;     // bounds of the pages in the catalog
   std::uint64_t dedupe_next_written_ = 0;
 };

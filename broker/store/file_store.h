@@ -43,8 +43,13 @@ class FileStore : public MessageStore {
   virtual bool checkpointing() const = 0;
   /// Bytes of messages that only memory and journal hold.
   virtual std::size_t unflushed_bytes() const = 0;
-  /// Removes the group's segments and catalog keys (stream deleted). The object is dead afterwards.
+  /// Removes the group's segments and catalog keys (stream deleted). The object is dead afterwards: only
+  /// its destructor may be called. A running checkpoint ends with kUnavailable.
   virtual void destroy(env::DiskDone done) = 0;
+
+  /// Unlinks what destroy() left when the process died between its commit and its last unlink. Call at
+  /// start, before stores are opened. Inline; forgetting the reminders is committed without waiting.
+  static void sweep_destroyed(env::Disk& disk, Catalog& catalog, Log& log);
 };
 
 }  // namespace weir::store

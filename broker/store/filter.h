@@ -1,7 +1,6 @@
 // broker/store/filter.h - a Filter made ready to be matched against stored subjects.
 //
-// Room:     pure.
-// Rule:     '*' stands for one token, a last '>' for one token or more; stored subjects are literal.
+// Room:     pure. Rules of matching: broker/subject/subject.h; stored subjects are literal.
 // Cost:     matches() walks the subject once per pattern.
 #pragma once
 
@@ -10,12 +9,12 @@
 #include <vector>
 
 #include "broker/store/message_store.h"
+#include "broker/subject/subject.h"
 
 namespace weir::store {
 
-/// True if the literal `subject` is one that `pattern` stands for.
-bool pattern_matches(std::string_view pattern, std::string_view subject);
-bool is_literal(std::string_view pattern);
+/// Bytes before the first wildcard token; all of a literal.
+std::string_view literal_prefix(std::string_view pattern);
 
 class SubjectMatcher {
  public:
@@ -27,8 +26,10 @@ class SubjectMatcher {
   bool all() const { return patterns_.empty(); }
   /// The one literal subject that matches; empty if there are others.
   std::string_view only_literal() const;
+  /// No pattern has a wildcard (and it is not all()).
+  bool only_literals() const { return literals_; }
   bool matches(std::string_view subject) const;
-  /// Without duplicates, none covers another literal one; empty when all().
+  /// In byte order, none covers another literal one; empty when all().
   const std::vector<std::string>& patterns() const { return patterns_; }
   /// Every matching subject begins with this (a prefix of bytes, not of tokens).
   std::string_view prefix() const { return prefix_; }
@@ -36,6 +37,7 @@ class SubjectMatcher {
  private:
   std::vector<std::string> patterns_;
   std::string prefix_;
+  bool literals_ = false;
 };
 
 }  // namespace weir::store

@@ -6,14 +6,14 @@ namespace weir::store {
 namespace {
 
 TEST(Filter, Matching) {
-  EXPECT_TRUE(pattern_matches("a.*.c", "a.b.c"));
-  EXPECT_FALSE(pattern_matches("a.*.c", "a.b.c.d"));
-  EXPECT_FALSE(pattern_matches("a.*", "a"));
-  EXPECT_TRUE(pattern_matches("a.>", "a.b.c"));
-  EXPECT_FALSE(pattern_matches("a.>", "a"));
-  EXPECT_TRUE(pattern_matches(">", "a"));
-  EXPECT_FALSE(pattern_matches("a.b", "a"));
-  EXPECT_FALSE(pattern_matches("a", "a.b"));
+  EXPECT_TRUE(subject::matches("a.*.c", "a.b.c"));
+  EXPECT_FALSE(subject::matches("a.*.c", "a.b.c.d"));
+  EXPECT_FALSE(subject::matches("a.*", "a"));
+  EXPECT_TRUE(subject::matches("a.>", "a.b.c"));
+  EXPECT_FALSE(subject::matches("a.>", "a"));
+  EXPECT_TRUE(subject::matches(">", "a"));
+  EXPECT_FALSE(subject::matches("a.b", "a"));
+  EXPECT_FALSE(subject::matches("a", "a.b"));
 }
 
 TEST(Filter, Prefix) {

@@ -161,6 +161,16 @@ StreamSeq MessageTail::prev_live(StreamSeq seq) const {
   return {};
 }
 
+StreamSeq MessageTail::next_gap(StreamSeq seq) const {
+  for (std::size_t i = lower_chunk(seq.v >> kShift);; ++i) {
+    if (i == chunks_.size() || chunks_[i].number != seq.v >> kShift) return seq;
+    unsigned at = seq.v & kMask;
+    auto run = static_cast<unsigned>(std::countr_one(chunks_[i].live >> at));
+    if (at + run <= kMask) return seq + run;
+    seq = seq + run;
+  }
+}
+
 StreamSeq MessageTail::seq_at(Wall t) const {
   auto it =
       std::partition_point(chunks_.begin(), chunks_.end(), [&](const Chunk& c) { return c.last_time < t; });

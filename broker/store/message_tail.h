@@ -40,6 +40,8 @@ class MessageTail {
   /// Live neighbours in sequence order, `seq` itself included; 0 if none.
   StreamSeq next_live(StreamSeq seq) const;
   StreamSeq prev_live(StreamSeq seq) const;
+  /// First sequence at or after `seq` that is not live here.
+  StreamSeq next_gap(StreamSeq seq) const;
   /// First live sequence with time >= t (times never fall with the sequence); 0 if none.
   StreamSeq seq_at(Wall t) const;
 

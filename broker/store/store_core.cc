@@ -5,23 +5,10 @@
 #include "broker/base/check.h"
 
 namespace weir::store {
-namespace {
-
-// First round of the race between scanning messages and asking the subject index.
-constexpr std::size_t kRaceStart = 128;
-// So many subjects that straddle a bound are looked up one by one; beyond, messages are scanned.
-constexpr std::size_t kStraddlersMax = 32;
-
-struct Straddler {
-  std::string subject;
-  SubjectState state;
-};
-
-}  // namespace
 
 std::uint64_t StoreCore::stored_size(std::size_t subject, std::size_t headers, std::size_t payload) const {
   if (sizes_ == Sizes::kMemory) return 16 + subject + headers + payload;
-  return 30 + subject + (headers != 0 ? 4 + headers : 0) + payload;
+  return file_stored_size(subject, headers, payload);
 }
 
 std::uint64_t StoreCore::size_of(const Message& m) const {
@@ -65,16 +52,75 @@ void StoreCore::settle() {
   state_.subjects = subjects_.size();
 }
 
+Status StoreCore::restore(SegmentSet sealed, StreamSeq last_seq, Wall last_time) {
+  sealed_ = std::move(sealed);
+  SubjectMatcher everything{Filter()};
+  for (const auto& ref : sealed_.segments()) {
+    const Segment& s = *ref;
+    Status bad;
+    RETURN_IF_ERROR(sealed_.reader().visit_subjects(s, everything, [&](const DictEntry& e) {
+      std::uint64_t count = e.count;
+      StreamSeq first = s.base + e.first;
+      StreamSeq last = s.base + e.last;
+      if (s.live != s.messages) {
+        count = 0;
+        bad = e.postings([&](std::uint32_t offset) {
+          if (s.dead.contains(offset)) return true;
+          if (count++ == 0) first = s.base + offset;
+          last = s.base + offset;
+          return true;
+        });
+      }
+      if (bad.has_value() && count != 0) {
+        SubjectState& x = subjects_.upsert(e.subject);
+        if (x.count == 0) x.first = first;
+        x.last = last;
+        x.count += count;
+      }
+      return bad.has_value();
+    }));
+    if (!bad) return bad.error().within(sealed_.reader().path(s));
+    state_.messages += s.live;
+    state_.bytes += s.live_bytes;
+  }
+  state_.last_seq = last_seq;
+  state_.last_time = last_time;
+  if (state_.messages != 0) {
+    state_.first_seq = next_live(StreamSeq(1));
+    ASSIGN_OR_RETURN(state_.first_time, time_of(state_.first_seq));
+  }
+  settle();
+  return ok();
+}
+
+StreamSeq StoreCore::next_live(StreamSeq from) const {
+  if (is_sealed(from)) {
+    if (StreamSeq n = sealed_.next_live(from); n.v != 0) return n;
+  }
+  return tail_.next_live(from);
+}
+
+StreamSeq StoreCore::prev_live(StreamSeq upto) const {
+  if (StreamSeq n = tail_.prev_live(upto); n.v != 0) return n;
+  return sealed_.prev_live(upto);
+}
+
+Result<Wall> StoreCore::time_of(StreamSeq seq) const {
+  if (tail_.contains(seq)) return tail_.time(seq);
+  return sealed_.time(seq);
+}
+
 Result<std::optional<Message>> StoreCore::load(StreamSeq seq) {
-  if (!tail_.contains(seq)) return std::optional<Message>();
-  return std::optional<Message>(tail_.get(seq));
+  if (tail_.contains(seq)) return std::optional<Message>(tail_.get(seq));
+  if (!sealed_.contains(seq)) return std::optional<Message>();
+  ASSIGN_OR_RETURN(Message m, sealed_.load(seq));
+  return std::optional<Message>(std::move(m));
 }
 
 Result<std::optional<Message>> StoreCore::next(const Filter& filter, StreamSeq from) {
   MaybeSeq seq;
   if (filter.empty()) {
-    StreamSeq n = tail_.next_live(from);
-    if (n.v != 0) seq = n;
+    if (StreamSeq n = next_live(from); n.v != 0) seq = n;
   } else {
     ASSIGN_OR_RETURN(seq, find_next(SubjectMatcher(filter), from));
   }
@@ -89,159 +135,10 @@ Result<std::optional<Message>> StoreCore::last(const Filter& filter, StreamSeq u
 }
 
 Result<StreamSeq> StoreCore::seq_at(Wall t) {
+  ASSIGN_OR_RETURN(MaybeSeq sealed, sealed_.seq_at(t));
+  if (sealed) return *sealed;
   StreamSeq seq = tail_.seq_at(t);
   return seq.v != 0 ? seq : state_.last_seq + 1;
-}
-
-Result<StoreCore::MaybeSeq> StoreCore::find_next(const SubjectMatcher& matcher, StreamSeq from) {
-  if (matcher.all()) {
-    StreamSeq n = tail_.next_live(from);
-    return n.v != 0 ? MaybeSeq(n) : MaybeSeq();
-  }
-  if (auto literal = matcher.only_literal(); !literal.empty()) {
-    const SubjectState* s = subjects_.find(literal);
-    if (s == nullptr) return MaybeSeq();
-    return literal_next(literal, *s, from);
-  }
-  for (std::size_t round = kRaceStart;; round *= 4) {
-    for (std::size_t i = 0; i < round; ++i) {
-      from = tail_.next_live(from);
-      if (from.v == 0) return MaybeSeq();
-      if (matcher.matches(tail_.subject(from))) return MaybeSeq(from);
-      ++from;
-    }
-    MaybeSeq best;
-    std::size_t seen = 0;
-    std::vector<Straddler> straddlers;
-    bool whole = subjects_.visit(matcher, [&](std::string_view subject, const SubjectState& s) {
-      if (s.first >= from) {
-        if (!best || s.first < *best) best = s.first;
-      } else if (s.last >= from) {
-        straddlers.push_back({std::string(subject), s});
-      }
-      return ++seen <= round && straddlers.size() <= kStraddlersMax;
-    });
-    if (!whole) continue;
-    for (const auto& x : straddlers) {
-      ASSIGN_OR_RETURN(MaybeSeq n, literal_next(x.subject, x.state, from));
-      if (n && (!best || *n < *best)) best = n;
-    }
-    return best;
-  }
-}
-
-Result<StoreCore::MaybeSeq> StoreCore::find_last(const SubjectMatcher& matcher, StreamSeq upto) {
-  if (matcher.all()) {
-    StreamSeq n = tail_.prev_live(upto);
-    return n.v != 0 ? MaybeSeq(n) : MaybeSeq();
-  }
-  if (auto literal = matcher.only_literal(); !literal.empty()) {
-    const SubjectState* s = subjects_.find(literal);
-    if (s == nullptr) return MaybeSeq();
-    return literal_last(literal, *s, upto);
-  }
-  for (std::size_t round = kRaceStart;; round *= 4) {
-    for (std::size_t i = 0; i < round; ++i) {
-      upto = tail_.prev_live(upto);
-      if (upto.v == 0) return MaybeSeq();
-      if (matcher.matches(tail_.subject(upto))) return MaybeSeq(upto);
-      upto = upto - 1;
-    }
-    MaybeSeq best;
-    std::size_t seen = 0;
-    std::vector<Straddler> straddlers;
-    bool whole = subjects_.visit(matcher, [&](std::string_view subject, const SubjectState& s) {
-      if (s.last <= upto) {
-        if (!best || s.last > *best) best = s.last;
-      } else if (s.first <= upto) {
-        straddlers.push_back({std::string(subject), s});
-      }
-      return ++seen <= round && straddlers.size() <= kStraddlersMax;
-    });
-    if (!whole) continue;
-    for (const auto& x : straddlers) {
-      ASSIGN_OR_RETURN(MaybeSeq n, literal_last(x.subject, x.state, upto));
-      if (n && (!best || *n > *best)) best = n;
-    }
-    return best;
-  }
-}
-
-// A scan from `from`, a walk of the chain from its front and one from its back go in step; the first
-// to know wins. At least one is short unless the subject is both common and very unevenly spread.
-Result<StoreCore::MaybeSeq> StoreCore::literal_next(std::string_view subject, const SubjectState& s,
-                                                    StreamSeq from) {
-  if (from > s.last) return MaybeSeq();
-  if (from <= s.first) return MaybeSeq(s.first);
-  StreamSeq front = s.first;
-  StreamSeq back = s.last;
-  for (StreamSeq scan = tail_.next_live(from);; scan = tail_.next_live(scan + 1)) {
-    if (tail_.subject(scan) == subject) return MaybeSeq(scan);
-    front = tail_.next_same(front);
-    if (front >= from) return MaybeSeq(front);
-    StreamSeq before = tail_.prev_same(back);
-    if (before < from) return MaybeSeq(back);
-    back = before;
-  }
-}
-
-Result<StoreCore::MaybeSeq> StoreCore::literal_last(std::string_view subject, const SubjectState& s,
-                                                    StreamSeq upto) {
-  if (upto < s.first) return MaybeSeq();
-  if (upto >= s.last) return MaybeSeq(s.last);
-  StreamSeq front = s.first;
-  StreamSeq back = s.last;
-  for (StreamSeq scan = tail_.prev_live(upto);; scan = tail_.prev_live(scan - 1)) {
-    if (tail_.subject(scan) == subject) return MaybeSeq(scan);
-    back = tail_.prev_same(back);
-    if (back <= upto) return MaybeSeq(back);
-    StreamSeq after = tail_.next_same(front);
-    if (after > upto) return MaybeSeq(front);
-    front = after;
-  }
-}
-
-Result<std::uint64_t> StoreCore::literal_count(std::string_view subject, const SubjectState& s,
-                                               StreamSeq from) {
-  if (from > s.last) return std::uint64_t{0};
-  if (from <= s.first) return s.count;
-  ASSIGN_OR_RETURN(MaybeSeq seq, literal_next(subject, s, from));
-  std::uint64_t n = 0;
-  for (StreamSeq q = *seq; q.v != 0; q = tail_.next_same(q)) ++n;
-  return n;
-}
-
-Result<std::uint64_t> StoreCore::count_by_scan(const SubjectMatcher& matcher, StreamSeq from) {
-  std::uint64_t n = 0;
-  for (StreamSeq q = tail_.next_live(from); q.v != 0; q = tail_.next_live(q + 1)) {
-    if (matcher.matches(tail_.subject(q))) ++n;
-  }
-  return n;
-}
-
-Result<std::uint64_t> StoreCore::count(const Filter& filter, StreamSeq from) {
-  if (state_.messages == 0 || from > state_.last_seq) return std::uint64_t{0};
-  SubjectMatcher matcher(filter);
-  if (matcher.all()) return from <= state_.first_seq ? state_.messages : tail_.count_from(from);
-  // Subjects on one side of `from` are answered by the index; the others are few or many.
-  std::uint64_t n = 0;
-  std::uint64_t in_straddlers = 0;
-  std::vector<Straddler> straddlers;
-  bool few = subjects_.visit(matcher, [&](std::string_view subject, const SubjectState& s) {
-    if (s.first >= from) {
-      n += s.count;
-    } else if (s.last >= from) {
-      straddlers.push_back({std::string(subject), s});
-      in_straddlers += s.count;
-    }
-    return straddlers.size() <= kStraddlersMax;
-  });
-  if (!few || in_straddlers > tail_.count_from(from)) return count_by_scan(matcher, from);
-  for (const auto& x : straddlers) {
-    ASSIGN_OR_RETURN(std::uint64_t c, literal_count(x.subject, x.state, from));
-    n += c;
-  }
-  return n;
 }
 
 std::optional<SubjectState> StoreCore::subject_state(std::string_view literal) const {
@@ -253,62 +150,154 @@ void StoreCore::for_each_subject(const Filter& filter, const SubjectIndex::Visit
   subjects_.visit(SubjectMatcher(filter), visit);
 }
 
-void StoreCore::removed_from_tail(StreamSeq seq) {
-  std::string_view subject = tail_.subject(seq);
-  SubjectState* s = subjects_.find(subject);
-  CHECK(s != nullptr && s->count != 0, "a live message without its subject");
-  if (--s->count == 0) {
-    subjects_.erase(subject);
-  } else {
-    if (s->first == seq) s->first = tail_.next_same(seq);
-    if (s->last == seq) s->last = tail_.prev_same(seq);
+// First and last sequence of `subject` once `seq` is gone; zero if nothing is left.
+Result<StoreCore::Neighbours> StoreCore::without(StreamSeq seq, std::string_view subject,
+                                                 const SubjectState& s) const {
+  Neighbours n{s.first, s.last};
+  if (s.count == 1) return Neighbours{};
+  if (s.count == 2) {
+    StreamSeq other = seq == s.first ? s.last : s.first;
+    if (seq == s.first || seq == s.last) return Neighbours{other, other};
   }
-  tail_.erase(seq);
+  if (seq == s.first) {
+    ASSIGN_OR_RETURN(MaybeSeq next, literal_next(subject, s, seq + 1));
+    if (!next) return Error{Code::kCorrupt, "no next message of subject " + std::string(subject)};
+    n.first = *next;
+  }
+  if (seq == s.last) {
+    ASSIGN_OR_RETURN(MaybeSeq previous, literal_last(subject, s, seq - 1));
+    if (!previous) return Error{Code::kCorrupt, "no previous message of subject " + std::string(subject)};
+    n.last = *previous;
+  }
+  return n;
 }
 
 Result<Removed> StoreCore::remove(StreamSeq seq) {
-  if (!tail_.contains(seq)) return Removed{};
-  Removed removed{1, size_of(tail_.get(seq))};
-  removed_from_tail(seq);
-  --state_.messages;
-  state_.bytes -= removed.bytes;
-  if (seq == state_.first_seq && state_.messages != 0) {
-    state_.first_seq = tail_.next_live(seq);
-    state_.first_time = tail_.time(state_.first_seq);
+  bool in_tail = tail_.contains(seq);
+  if (!in_tail && !sealed_.contains(seq)) return Removed{};
+  // Reads come first: after the first change nothing may fail.
+  SegmentSet::Entry entry;
+  if (in_tail) {
+    Message m = tail_.get(seq);
+    entry = {std::string(m.subject()), m.time, size_of(m)};
+  } else {
+    ASSIGN_OR_RETURN(entry, sealed_.entry(seq));
   }
+  SubjectState* s = subjects_.find(entry.subject);
+  if (s == nullptr) return Error{Code::kCorrupt, "message " + std::to_string(seq.v) + " of no known subject"};
+  ASSIGN_OR_RETURN(Neighbours left, without(seq, entry.subject, *s));
+  StreamSeq first = state_.first_seq;
+  Wall first_time = state_.first_time;
+  if (seq == first && state_.messages > 1) {
+    first = next_live(seq + 1);
+    ASSIGN_OR_RETURN(first_time, time_of(first));
+  }
+
+  if (--s->count == 0) {
+    subjects_.erase(entry.subject);
+  } else {
+    s->first = left.first;
+    s->last = left.last;
+  }
+  if (in_tail) {
+    tail_.erase(seq);
+  } else {
+    sealed_.remove(seq, entry.size);
+  }
+  --state_.messages;
+  state_.bytes -= entry.size;
+  state_.first_seq = first;
+  state_.first_time = first_time;
+  settle();
+  return Removed{1, entry.size};
+}
+
+Result<Removed> StoreCore::compact(StreamSeq first_keep) {
+  if (first_keep > state_.last_seq) {
+    Removed all{state_.messages, state_.bytes};
+    sealed_.clear();
+    tail_.clear();
+    subjects_.clear();
+    state_.messages = state_.bytes = 0;
+    if (first_keep.v > state_.last_seq.v + 1) state_.last_seq = first_keep - 1;
+    settle();
+    return all;
+  }
+  if (first_keep <= state_.first_seq) return Removed{};
+  StreamSeq first = next_live(first_keep);
+  Wall first_time;
+  if (first.v != 0) {
+    ASSIGN_OR_RETURN(first_time, time_of(first));
+  }
+  Removed removed;
+  RETURN_IF_ERROR(compact_sealed(first_keep, removed));
+  Removed more = compact_tail(first_keep);
+  removed.messages += more.messages;
+  removed.bytes += more.bytes;
+  state_.messages -= removed.messages;
+  state_.bytes -= removed.bytes;
+  state_.first_seq = first;
+  state_.first_time = first_time;
   settle();
   return removed;
 }
 
-Result<Removed> StoreCore::compact(StreamSeq first_keep) {
-  Removed removed;
-  if (first_keep > state_.last_seq) {
-    removed = {state_.messages, state_.bytes};
-    tail_.clear();
-    subjects_.clear();
-    if (first_keep.v > state_.last_seq.v + 1) state_.last_seq = first_keep - 1;
-  } else {
-    for (StreamSeq q = tail_.next_live(StreamSeq(1)); q.v != 0 && q < first_keep; q = tail_.next_live(q)) {
-      removed.bytes += size_of(tail_.get(q));
-      ++removed.messages;
-      removed_from_tail(q);
+Status StoreCore::compact_sealed(StreamSeq first_keep, Removed& removed) {
+  if (sealed_.empty()) return ok();
+  ASSIGN_OR_RETURN(SegmentSet::Below below, sealed_.below(first_keep));
+  std::vector<StreamSeq> firsts;
+  firsts.reserve(below.subjects.size());
+  for (const auto& [subject, count] : below.subjects) {
+    const SubjectState* s = subjects_.find(subject);
+    if (s == nullptr || s->count < count) {
+      return {Code::kCorrupt, "dictionaries contradict the index at subject " + subject};
     }
+    MaybeSeq first = s->last;
+    if (s->count > count + 1) {
+      ASSIGN_OR_RETURN(first, literal_next(subject, *s, first_keep));
+    }
+    firsts.push_back(first.value_or(s->last));  // none left above: the tail's turn removes the rest
   }
-  state_.messages -= removed.messages;
-  state_.bytes -= removed.bytes;
-  if (state_.messages != 0) {
-    state_.first_seq = tail_.next_live(StreamSeq(1));
-    state_.first_time = tail_.time(state_.first_seq);
+  auto first = firsts.begin();
+  for (const auto& [subject, count] : below.subjects) {
+    SubjectState* s = subjects_.find(subject);
+    s->count -= count;
+    s->first = *first++;
+    if (s->count == 0) subjects_.erase(subject);
   }
-  settle();
+  sealed_.drop_below(first_keep, below.cut_bytes);
+  removed.messages += below.messages;
+  removed.bytes += below.bytes;
+  return ok();
+}
+
+Removed StoreCore::compact_tail(StreamSeq first_keep) {
+  Removed removed;
+  for (StreamSeq q = tail_.next_live(StreamSeq(1)); q.v != 0 && q < first_keep; q = tail_.next_live(q)) {
+    removed.bytes += size_of(tail_.get(q));
+    ++removed.messages;
+    std::string_view subject = tail_.subject(q);
+    SubjectState* s = subjects_.find(subject);
+    CHECK(s != nullptr && s->count != 0, "a live message without its subject");
+    if (--s->count == 0) {
+      subjects_.erase(subject);
+    } else {
+      s->first = std::max(s->first, tail_.next_same(q));
+    }
+    tail_.erase(q);
+  }
   return removed;
 }
 
 std::vector<StreamSeq> StoreCore::deleted(std::size_t limit) const {
   std::vector<StreamSeq> out;
   if (state_.deleted == 0) return out;
-  for (StreamSeq q = state_.first_seq; q <= state_.last_seq && out.size() < limit; ++q) {
-    StreamSeq live = tail_.next_live(q);
+  StreamSeq q = state_.first_seq;
+  while (out.size() < limit) {
+    q = is_sealed(q) ? sealed_.next_gap(q) : tail_.next_gap(q);
+    if (q > state_.last_seq) break;
+    StreamSeq live = next_live(q);
+    if (live == q) continue;  // the segments end here, the tail goes on
     StreamSeq end = live.v != 0 ? live : state_.last_seq + 1;
     for (; q < end && out.size() < limit; ++q) out.push_back(q);
   }

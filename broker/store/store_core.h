@@ -16,6 +16,7 @@
 #include "broker/store/filter.h"
 #include "broker/store/message_store.h"
 #include "broker/store/message_tail.h"
+#include "broker/store/segment_set.h"
 #include "broker/store/subject_index.h"
 
 namespace weir::store {
@@ -26,6 +27,14 @@ class StoreCore {
   enum class Sizes : unsigned char { kFile, kMemory };  // which stored_size() rule
 
   explicit StoreCore(Sizes sizes) : sizes_(sizes) {}
+
+  // For FileStore. A sequence is in at most one of the two: the tail lies above every segment.
+  MessageTail& tail() { return tail_; }
+  SegmentSet& sealed() { return sealed_; }
+  const MessageTail& tail() const { return tail_; }
+  const SegmentSet& sealed() const { return sealed_; }
+  /// Takes the state of the last checkpoint and builds the subject index from the dictionaries.
+  Status restore(SegmentSet sealed, StreamSeq last_seq, Wall last_time);
 
   // The calls of MessageStore.
   void append(Message message);
@@ -44,17 +53,34 @@ class StoreCore {
   std::uint64_t stored_size(std::size_t subject, std::size_t headers, std::size_t payload) const;
 
  private:
+  /// What becomes of a subject's state when one of its messages goes.
+  struct Neighbours {
+    StreamSeq first, last;
+  };
+
   std::uint64_t size_of(const Message& m) const;
-  Result<MaybeSeq> find_next(const SubjectMatcher& matcher, StreamSeq from);
-  Result<MaybeSeq> find_last(const SubjectMatcher& matcher, StreamSeq upto);
-  Result<MaybeSeq> literal_next(std::string_view subject, const SubjectState& s, StreamSeq from);
-  Result<MaybeSeq> literal_last(std::string_view subject, const SubjectState& s, StreamSeq upto);
-  Result<std::uint64_t> literal_count(std::string_view subject, const SubjectState& s, StreamSeq from);
-  Result<std::uint64_t> count_by_scan(const SubjectMatcher& matcher, StreamSeq from);
-  void removed_from_tail(StreamSeq seq);
+  bool contains(StreamSeq seq) const { return tail_.contains(seq) || sealed_.contains(seq); }
+  bool is_sealed(StreamSeq seq) const { return !sealed_.empty() && seq <= sealed_.last(); }
+  StreamSeq next_live(StreamSeq from) const;
+  StreamSeq prev_live(StreamSeq upto) const;
+  Result<Wall> time_of(StreamSeq seq) const;
+  Result<MaybeSeq> find_next(const SubjectMatcher& matcher, StreamSeq from) const;
+  Result<MaybeSeq> find_last(const SubjectMatcher& matcher, StreamSeq upto) const;
+  Result<MaybeSeq> scan_next(const SubjectMatcher& matcher, StreamSeq& from, std::size_t limit) const;
+  Result<MaybeSeq> scan_last(const SubjectMatcher& matcher, StreamSeq& upto, std::size_t limit) const;
+  Result<MaybeSeq> literal_next(std::string_view subject, const SubjectState& s, StreamSeq from) const;
+  Result<MaybeSeq> literal_last(std::string_view subject, const SubjectState& s, StreamSeq upto) const;
+  StreamSeq tail_next(std::string_view subject, const SubjectState& s, StreamSeq from) const;
+  StreamSeq tail_last(std::string_view subject, const SubjectState& s, StreamSeq upto) const;
+  Result<std::uint64_t> literal_count(std::string_view subject, const SubjectState& s, StreamSeq from) const;
+  Result<std::uint64_t> count_by_scan(const SubjectMatcher& matcher, StreamSeq from) const;
+  Result<Neighbours> without(StreamSeq seq, std::string_view subject, const SubjectState& s) const;
+  Status compact_sealed(StreamSeq first_keep, Removed& removed);
+  Removed compact_tail(StreamSeq first_keep);
   void settle();
 
   StoreState state_;
+  SegmentSet sealed_;
   MessageTail tail_;
   SubjectIndex subjects_;
   Sizes sizes_;

@@ -24,6 +24,12 @@ void SubjectIndex::erase(std::string_view subject) {
 }
 
 bool SubjectIndex::visit(const SubjectMatcher& matcher, const Visit& visit) const {
+  if (matcher.only_literals()) {
+    for (const auto& p : matcher.patterns()) {
+      if (const SubjectState* s = find(p); s != nullptr && !visit(p, *s)) return false;
+    }
+    return true;
+  }
   for (auto it = map_.lower_bound(matcher.prefix()); it != map_.end(); ++it) {
     if (!std::string_view(it->first).starts_with(matcher.prefix())) break;
     if (matcher.matches(it->first) && !visit(it->first, it->second)) return false;

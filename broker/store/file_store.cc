@@ -1,0 +1,195 @@
+#include "broker/store/file_store.h"
+
+#include <algorithm>
+#include <set>
+
+#include "broker/base/check.h"
+#include "broker/store/file_store_impl.h"
+
+namespace weir::store {
+namespace {
+
+constexpr std::string_view kSuffix = ".seg";
+
+// Unlinks all segment files of a folder whose group was deleted by a committed record.
+void unlink_segments(env::Disk& disk, Log& log, const std::string& dir) {
+  auto entries = disk.list(dir);
+  if (!entries) return;
+  for (const auto& e : *entries) {
+    if (e.is_dir || !std::string_view(e.name).ends_with(kSuffix)) continue;
+    if (auto r = disk.remove(dir + "/" + e.name); !r) {
+      log.warn("store: cannot unlink " + dir + "/" + e.name + ": " + r.error().to_string());
+    }
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FileStore>> FileStore::open(env::Disk& disk, Catalog& catalog, BlockCache& cache,
+                                                   Log& log, Options options) {
+  CHECK(options.block_bytes != 0 && options.segment_bytes != 0);
+  auto store = std::make_unique<FileStoreImpl>(catalog, log, options);
+  RETURN_IF_ERROR(store->recover(SegmentReader(disk, cache, options.group, std::move(options.dir))));
+  return std::unique_ptr<FileStore>(std::move(store));
+}
+
+void FileStore::sweep_destroyed(env::Disk& disk, Catalog& catalog, Log& log) {
+  std::vector<CatalogEdit> edits;
+  catalog.scan("x/", [&](const std::string& key, const std::string& value) {
+    Reader r(value);
+    if (r.u8() == 1) unlink_segments(disk, log, std::string(r.string()));
+    edits.push_back({key, std::nullopt});
+    return true;
+  });
+  if (!edits.empty()) catalog.commit(std::move(edits), [](const Status&) {});
+}
+
+Status FileStoreImpl::recover(SegmentReader reader) {
+  StoreKeys keys(reader.group());
+  if (catalog_.get(keys.destroyed)) {
+    // Of an earlier life of this group. The reminder goes before any later commit becomes durable.
+    unlink_segments(reader.disk(), log_, reader.dir());
+    catalog_.commit({{keys.destroyed, std::nullopt}}, [](const Status&) {});
+  }
+  core_.sealed() = SegmentSet(std::move(reader));
+  SavedState state;
+  if (auto saved = catalog_.get(keys.state)) {
+    auto decoded = decode_saved_state(*saved);
+    if (!decoded) return decoded.error().within("catalog key " + keys.state);
+    state = *decoded;
+  }
+  next_file_ = state.next_file;
+  std::vector<SegmentSet::Ref> segments;
+  RETURN_IF_ERROR(load_segments(keys, segments));
+  RETURN_IF_ERROR(tidy_folder(segments));
+  SegmentSet sealed(this->reader());
+  for (auto& s : segments) {
+    if (sealed.last() >= s->base || s->last > state.last_seq) {
+      return {Code::kCorrupt, this->reader().path(*s) + ": the catalog's segments overlap"};
+    }
+    s->cache_id = this->reader().cache().new_segment();
+    sealed.insert(std::move(s));
+  }
+  return core_.restore(std::move(sealed), state.last_seq, state.last_time);
+}
+
+Status FileStoreImpl::load_segments(const StoreKeys& keys, std::vector<SegmentSet::Ref>& out) {
+  Status bad;
+  catalog_.scan(keys.prefix + "f", [&](const std::string& key, const std::string& value) {
+    auto [kind, number] = keys.parse(key);
+    auto decoded = kind == 'f' ? decode_segment_entry(value) : Error{Code::kCorrupt, "not a file number"};
+    if (decoded) {
+      decoded->file = number;
+      auto dead = catalog_.get(keys.dead(number));
+      if (dead) bad = decode_dead(*dead, *decoded);
+      if (!dead && decoded->messages != std::uint64_t{decoded->span()} + 1) {
+        bad = Error{Code::kCorrupt, "segment with gaps but without its dead set"};
+      }
+    } else {
+      bad = decoded.error();
+    }
+    if (!bad) {
+      bad = bad.error().within("catalog key " + key);
+      return false;
+    }
+    next_file_ = std::max(next_file_, number + 1);
+    out.push_back(std::make_shared<Segment>(std::move(*decoded)));
+    return true;
+  });
+  RETURN_IF_ERROR(bad);
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a->base < b->base; });
+  catalog_.scan(keys.prefix + "x", [&](const std::string& key, const std::string&) {
+    if (auto [kind, number] = keys.parse(key); kind == 'x') unlink(number);
+    return true;
+  });
+  return ok();
+}
+
+// Removes a file that a committed record gave free; remembers to take the record back.
+void FileStoreImpl::unlink(std::uint64_t file) {
+  std::string path = reader().dir() + "/" + segment_file_name(file);
+  auto r = reader().disk().remove(path);
+  if (r || r.error().code == Code::kNotFound) {
+    unlinked_.push_back(file);
+  } else {
+    log_.warn("store: cannot unlink " + path + ", the next start tries again: " + r.error().to_string());
+  }
+}
+
+// Every named file must be there with its size; the others are moved aside.
+Status FileStoreImpl::tidy_folder(const std::vector<SegmentSet::Ref>& known) {
+  const std::string& dir = reader().dir();
+  env::Disk& disk = reader().disk();
+  std::map<std::string, std::uint64_t> there;
+  auto entries = disk.list(dir);
+  if (!entries && entries.error().code != Code::kNotFound) return entries.error().within(dir);
+  if (entries) {
+    for (const auto& e : *entries) {
+      if (!e.is_dir) there[e.name] = e.size;
+    }
+  }
+  for (const auto& s : known) {
+    auto it = there.find(segment_file_name(s->file));
+    if (it == there.end()) return {Code::kCorrupt, reader().path(*s) + " is missing"};
+    if (it->second != s->file_bytes) {
+      return {Code::kCorrupt, reader().path(*s) + " has " + std::to_string(it->second) + " bytes, not " +
+                                  std::to_string(s->file_bytes)};
+    }
+    there.erase(it);
+  }
+  if (there.empty()) return ok();
+  std::string aside = dir + "/lost+found";
+  RETURN_IF_ERROR(disk.mkdirs(aside));
+  ASSIGN_OR_RETURN(auto lost, disk.list(aside));
+  std::set<std::string> taken;
+  for (const auto& e : lost) taken.insert(e.name);
+  for (const auto& [name, size] : there) {
+    std::string target = name;
+    for (unsigned n = 1; taken.count(target) != 0; ++n) target = name + "." + std::to_string(n);
+    taken.insert(target);
+    RETURN_IF_ERROR(disk.rename(dir + "/" + name, aside + "/" + target));
+    log_.warn("store: " + dir + "/" + name + " is not in the catalog; moved to lost+found/" + target);
+  }
+  RETURN_IF_ERROR(disk.sync_dir(aside));
+  return disk.sync_dir(dir);
+}
+
+std::size_t FileStoreImpl::unflushed_bytes() const {
+  return core_.tail().bytes() + core_.tail().count() * 56;
+}
+
+void FileStoreImpl::destroy(env::DiskDone done) {
+  CHECK(!dead_, "destroyed twice");
+  dead_ = true;
+  StoreKeys k = keys();
+  std::vector<CatalogEdit> edits;
+  catalog_.scan(k.group, [&](const std::string& key, const std::string&) {
+    edits.push_back({key, std::nullopt});
+    return true;
+  });
+  BytesBuilder folder;
+  folder.append_u8(1);
+  folder.append_string(reader().dir());
+  edits.push_back({k.destroyed, std::string(folder.text())});
+  env::DiskDone checkpoint_done;
+  if (job_) {
+    // Once the catalog was told, its files stay until the commit below is durable.
+    if (job_->sealer && !job_->committed) job_->sealer->discard();
+    checkpoint_done = std::move(job_->done);
+    job_.reset();
+  }
+  // The object may be gone when the commit completes: the completion owns what it needs.
+  catalog_.commit(
+      std::move(edits),
+      [&disk = reader().disk(), &catalog = catalog_, &log = log_, dir = reader().dir(), key = k.destroyed,
+       checkpoint_done = std::move(checkpoint_done), done = std::move(done)](const Status& status) mutable {
+        if (status) {
+          unlink_segments(disk, log, dir);
+          catalog.commit({{key, std::nullopt}}, [](const Status&) {});
+        }
+        if (checkpoint_done) checkpoint_done(Error{Code::kUnavailable, "the stream was deleted"});
+        done(status);
+      });
+}
+
+}  // namespace weir::store

@@ -57,6 +57,8 @@ class ConsumerRig {
   void lead() {
     log.clear();
     held.clear();
+    confirms.clear();
+    committed_number = 0;
     auto c = ConsumerLeader::start(committed, options, store, now);
     ASSERT_TRUE(c);
     leader = std::move(*c);

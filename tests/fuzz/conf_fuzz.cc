@@ -18,7 +18,7 @@ class EchoSource : public Source {
   explicit EchoSource(std::string text) : text_(std::move(text)) {}
 
   Result<std::string> read_file(const std::string& path) override {
-    if (path.size() > 64) return {Code::kNotFound, "no such file"};
+    if (path.size() > 64 || ++reads_ > 6) return {Code::kNotFound, "no such file"};
     return text_;
   }
   std::optional<std::string> env(const std::string& name) override {
@@ -28,6 +28,7 @@ class EchoSource : public Source {
 
  private:
   std::string text_;
+  int reads_ = 0;
 };
 
 }  // namespace

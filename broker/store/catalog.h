@@ -5,11 +5,14 @@
 //           group's checkpoint, consumers, dedupe pages, segments and delete bitmaps; "n/..." node.
 // Thread:   the shard's loop.
 // Files:    append-only log of checksummed edit batches, rolled into a new file that begins with a
-//           full copy when it outgrows the live data; the newest complete file wins (name carries a
-//           number; new file + sync + sync_dir before the old one goes).
-// Errors:   open: kCorrupt with file and offset (below the last whole batch nothing is ever cut: a
-//           bad batch with valid bytes after it is corruption, a bad tail is torn and cut), kIo.
-//           commit: an error is final for this catalog; every later commit fails too.
+//           full copy when it outgrows the live data, and at each start; the newest complete file wins
+//           (name carries a number; new file + sync + sync_dir before the old one goes). Copies are
+//           written in chunks while commits go on; memory holds all keys and values.
+// Errors:   open: kCorrupt with file and offset (a bad batch that a later one promises, or a file
+//           that lost the end of its copy, is never cut; a tail that was never synced is), kUnsupported
+//           (a later format version), kIo.
+//           commit: an error is final for this catalog; every later commit fails too. A roll that
+//           fails (no space for a second copy) is given up and tried again later: no error.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +42,9 @@ class Catalog {
 
   virtual ~Catalog() = default;
 
-  /// Opens or creates the catalog in `dir`. Inline.
+  /// Opens or creates the catalog in `dir`. Inline: reads it whole. The content counts as durable
+  /// when it was copied into a fresh file (a page cache may show what the disk lost): that runs on the
+  /// loop; a commit, also of no edits, completes after it.
   static Result<std::unique_ptr<Catalog>> open(env::Disk& disk, Log& log, std::string dir, Options options);
 
   /// Applies all edits or none; they are visible to get/scan at once and durable when `done` runs
@@ -51,7 +56,7 @@ class Catalog {
   virtual void scan(
       const std::string& prefix,
       const std::function<bool(const std::string& key, const std::string& value)>& visit) const = 0;
-  /// True while a commit is not durable yet.
+  /// True while a commit, or the copy of the start, is not durable yet.
   virtual bool busy() const = 0;
 };
 

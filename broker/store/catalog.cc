@@ -1,0 +1,490 @@
+#include "broker/store/catalog.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <deque>
+#include <map>
+#include <utility>
+
+#include "broker/store/catalog_format.h"
+
+namespace weir::store {
+namespace {
+
+constexpr std::size_t kChunkBytes = 256 * 1024;   // of a copy: one write, then the loop gets its turn
+constexpr std::size_t kWriteBytesMax = 4u << 20;  // commits that share one write
+constexpr std::size_t kEditOverhead = 12;
+constexpr char kSuffix[] = ".cat";
+
+std::string catalog_file_name(std::uint64_t number) {
+  char name[32];
+  std::snprintf(name, sizeof name, "%08llx%s", static_cast<unsigned long long>(number), kSuffix);
+  return name;
+}
+
+std::optional<std::uint64_t> number_of(const std::string& name) {
+  std::uint64_t n = 0;
+  if (name.size() < 12) return std::nullopt;
+  (void)std::from_chars(name.data(), name.data() + name.size() - 4, n, 16);
+  return n != 0 && name == catalog_file_name(n) ? std::optional(n) : std::nullopt;
+}
+
+using Content = std::map<std::string, std::string>;
+
+/// What is on disk at a start.
+struct Found {
+  Content content;
+  std::uint64_t newest = 0;         // number of the newest complete file; 0 none
+  std::uint64_t next = 1;           // number for a new file
+  std::vector<std::string> others;  // files that are to go once the new copy is durable
+};
+
+class CatalogImpl final : public Catalog {
+ public:
+  CatalogImpl(env::Disk& disk, Log& log, std::string dir, Options options, Found found)
+      : disk_(disk),
+        log_(log),
+        dir_(std::move(dir)),
+        options_(options),
+        content_(std::move(found.content)),
+        next_(found.next),
+        before_(found.newest),
+        obsolete_(std::move(found.others)) {
+    for (const auto& [k, v] : content_) live_bytes_ += k.size() + v.size() + kEditOverhead;
+  }
+  ~CatalogImpl() override;
+
+  Status begin();  // the copy of the start
+
+  void commit(std::vector<CatalogEdit> edits, env::DiskDone done) override;
+  std::optional<std::string> get(const std::string& key) const override;
+  void scan(const std::string& prefix,
+            const std::function<bool(const std::string&, const std::string&)>& visit) const override;
+  bool busy() const override { return !error_ && (writing_ || !queue_.empty() || !primary_); }
+
+ private:
+  struct LogFile {
+    std::string name;
+    std::uint64_t number = 0;
+    std::unique_ptr<env::File> file;
+    std::uint64_t size = 0;
+    std::uint64_t batches = 0;  // number of the last one
+    std::uint64_t synced = 0;   // batch
+  };
+  enum class Phase : unsigned char { kCopy, kPresync, kReady, kFinish };
+  struct Roll {
+    LogFile to;
+    std::string cursor;  // keys up to here (exclusive) are copied
+    bool writing = false;
+    Phase phase = Phase::kCopy;
+  };
+  struct Commit {
+    Bytes body;
+    std::uint32_t count = 0;
+    env::DiskDone done;
+  };
+
+  void apply(const CatalogEdit& e);
+  std::vector<Commit> take_queue();
+  static void add(BytesBuilder& out, LogFile& to, BatchKind kind, const Commit& c);
+  void write();
+  void written(std::uint64_t batch, std::vector<env::DiskDone> dones, Status status);
+  Status start_roll();
+  void step_roll();
+  void copy_chunk();
+  void append_to_roll(Bytes bytes, env::Sync sync, env::DiskDone done);
+  void finish_roll();
+  void switch_over(std::vector<env::DiskDone> dones);
+  void roll_failed(const Error& error);
+  void fail(Error error, std::vector<env::DiskDone> dones);
+  void remove_obsolete();
+  env::File& any_file() { return primary_ ? *primary_->file : *roll_->to.file; }
+
+  env::Disk& disk_;
+  Log& log_;
+  std::string dir_;
+  Options options_;
+  Content content_;
+  std::uint64_t live_bytes_ = 0;
+  std::uint64_t next_;
+  std::uint64_t before_;
+  std::vector<std::string> obsolete_;
+  std::optional<LogFile> primary_;  // none until the copy of the start is done
+  std::optional<Roll> roll_;
+  std::vector<std::unique_ptr<env::File>> closed_;  // may be inside one of their completions
+  std::deque<Commit> queue_;
+  bool writing_ = false;  // to the primary, or the last write of a roll
+  std::uint64_t roll_at_ = 0;
+  std::optional<Error> error_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+CatalogImpl::~CatalogImpl() {
+  // A clean stop leaves a promise of the last batch; the file finishes the write when it is closed.
+  if (error_ || !primary_ || writing_ || primary_->batches == 0) return;
+  BytesBuilder out;
+  add(out, *primary_, BatchKind::kLive, Commit{});
+  primary_->file->write(primary_->size, {out.freeze()}, env::Sync::kNone, nullptr);
+}
+
+Status CatalogImpl::begin() {
+  RETURN_IF_ERROR(start_roll());
+  step_roll();
+  return ok();
+}
+
+void CatalogImpl::apply(const CatalogEdit& e) {
+  auto it = content_.find(e.key);
+  if (it != content_.end()) live_bytes_ -= it->first.size() + it->second.size() + kEditOverhead;
+  if (!e.value) {
+    if (it != content_.end()) content_.erase(it);
+    return;
+  }
+  live_bytes_ += e.key.size() + e.value->size() + kEditOverhead;
+  if (it != content_.end()) {
+    it->second = *e.value;
+  } else {
+    content_.emplace(e.key, *e.value);
+  }
+}
+
+void CatalogImpl::commit(std::vector<CatalogEdit> edits, env::DiskDone done) {
+  if (error_) {
+    // The file fails every write after the first failure, in a later turn: that is the answer.
+    any_file().write(0, {}, env::Sync::kNone, [done = std::move(done), e = *error_](Status) mutable {
+      if (done) done(std::move(e));
+    });
+    return;
+  }
+  Commit c;
+  BytesBuilder body;
+  for (const auto& e : edits) {
+    append_edit(body, e.key, e.value ? &*e.value : nullptr);
+    apply(e);
+  }
+  c.body = body.freeze();
+  c.count = static_cast<std::uint32_t>(edits.size());
+  c.done = std::move(done);
+  queue_.push_back(std::move(c));
+  write();
+}
+
+std::optional<std::string> CatalogImpl::get(const std::string& key) const {
+  auto it = content_.find(key);
+  return it == content_.end() ? std::nullopt : std::optional(it->second);
+}
+
+void CatalogImpl::scan(const std::string& prefix,
+                       const std::function<bool(const std::string&, const std::string&)>& visit) const {
+  for (auto it = content_.lower_bound(prefix); it != content_.end(); ++it) {
+    if (it->first.compare(0, prefix.size(), prefix) != 0 || !visit(it->first, it->second)) return;
+  }
+}
+
+std::vector<CatalogImpl::Commit> CatalogImpl::take_queue() {
+  std::vector<Commit> out;
+  std::size_t bytes = 0;
+  while (!queue_.empty() && (out.empty() || bytes + queue_.front().body.size() <= kWriteBytesMax)) {
+    bytes += queue_.front().body.size();
+    out.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  return out;
+}
+
+void CatalogImpl::add(BytesBuilder& out, LogFile& to, BatchKind kind, const Commit& c) {
+  CatalogBatch b;
+  b.kind = kind;
+  b.file = to.number;
+  b.number = ++to.batches;
+  b.synced_through = to.synced;
+  b.count = c.count;
+  b.body = c.body.text();
+  append_batch(out, b);
+}
+
+void CatalogImpl::write() {
+  bool held = roll_ && roll_->phase >= Phase::kReady;  // the last step of a roll takes them along
+  if (error_ || writing_ || !primary_ || queue_.empty() || held) return;
+  auto commits = take_queue();
+  BytesBuilder out, mirror;
+  std::vector<env::DiskDone> dones;
+  for (auto& c : commits) {
+    add(out, *primary_, BatchKind::kLive, c);
+    if (roll_) add(mirror, roll_->to, BatchKind::kMirror, c);
+    dones.push_back(std::move(c.done));
+  }
+  // The copy passes a commit's keys before or after it; with the commit in the copy's file as well,
+  // and before its end, the order does not matter and no commit is there by half.
+  if (roll_) append_to_roll(mirror.freeze(), env::Sync::kNone, nullptr);
+  writing_ = true;
+  std::uint64_t at = primary_->size;
+  primary_->size += out.size();
+  std::uint64_t last = primary_->batches;
+  primary_->file->write(at, {out.freeze()}, env::Sync::kData,
+                        [this, last, dones = std::move(dones)](Status s) mutable {
+                          written(last, std::move(dones), std::move(s));
+                        });
+}
+
+void CatalogImpl::written(std::uint64_t batch, std::vector<env::DiskDone> dones, Status status) {
+  writing_ = false;
+  closed_.clear();
+  if (!status) return fail(status.error(), std::move(dones));
+  primary_->synced = batch;
+  std::uint64_t limit = std::max({options_.roll_bytes_min, options_.roll_ratio * live_bytes_, roll_at_});
+  if (!roll_ && primary_->size > limit) {
+    if (auto s = start_roll(); !s) roll_failed(s.error());
+  }
+  write();
+  step_roll();
+  std::weak_ptr<bool> alive = alive_;
+  for (auto& done : dones) {
+    if (done) done(ok());
+    if (alive.expired()) return;
+  }
+}
+
+Status CatalogImpl::start_roll() {
+  Roll r;
+  r.to.number = next_++;
+  r.to.name = catalog_file_name(r.to.number);
+  ASSIGN_OR_RETURN(r.to.file, disk_.open(dir_ + "/" + r.to.name, env::Open::kCreate));
+  roll_ = std::move(r);
+  append_to_roll(encode_catalog_header(roll_->to.number, before_), env::Sync::kNone, nullptr);
+  return ok();
+}
+
+// All writes of one file are done in the order of the calls, and a failed one fails all after it: it
+// is enough to look at the completion of those that the next step waits for.
+void CatalogImpl::append_to_roll(Bytes bytes, env::Sync sync, env::DiskDone done) {
+  std::uint64_t at = roll_->to.size;
+  roll_->to.size += bytes.size();
+  std::vector<Bytes> slices;
+  if (!bytes.empty()) slices.push_back(std::move(bytes));
+  roll_->to.file->write(at, std::move(slices), sync, std::move(done));
+}
+
+void CatalogImpl::step_roll() {
+  if (error_ || !roll_ || roll_->writing) return;
+  auto next = [this](Status s) {
+    roll_->writing = false;
+    if (!s) return roll_failed(s.error());
+    step_roll();
+  };
+  if (roll_->phase == Phase::kCopy) {
+    copy_chunk();
+  } else if (roll_->phase == Phase::kPresync) {
+    // The bulk reaches the disk while commits go on; the last step is short.
+    roll_->writing = true;
+    std::uint64_t upto = roll_->to.batches;
+    append_to_roll({}, env::Sync::kData, [this, upto, next](Status s) {
+      if (s) {
+        roll_->to.synced = upto;
+        roll_->phase = Phase::kReady;
+      }
+      next(std::move(s));
+    });
+  } else if (roll_->phase == Phase::kReady && !writing_) {
+    finish_roll();
+  }
+}
+
+void CatalogImpl::copy_chunk() {
+  Commit chunk;
+  BytesBuilder body;
+  auto it = content_.lower_bound(roll_->cursor);
+  for (; it != content_.end() && body.size() < kChunkBytes; ++it) {
+    append_edit(body, it->first, &it->second);
+    ++chunk.count;
+  }
+  if (it == content_.end()) {
+    roll_->phase = Phase::kPresync;
+  } else {
+    roll_->cursor = it->first;
+  }
+  chunk.body = body.freeze();
+  BytesBuilder out;
+  add(out, roll_->to, BatchKind::kCopy, chunk);
+  roll_->writing = true;
+  append_to_roll(out.freeze(), env::Sync::kNone, [this](Status s) {
+    roll_->writing = false;
+    if (!s) return roll_failed(s.error());
+    step_roll();
+  });
+}
+
+// No write of the primary is under way. What is queued goes into the new file only, before its end.
+void CatalogImpl::finish_roll() {
+  roll_->phase = Phase::kFinish;
+  roll_->writing = true;
+  writing_ = true;
+  std::vector<Commit> commits;
+  for (auto& c : std::exchange(queue_, {})) commits.push_back(std::move(c));
+  BytesBuilder out;
+  std::vector<env::DiskDone> dones;
+  for (auto& c : commits) {
+    add(out, roll_->to, BatchKind::kMirror, c);
+    dones.push_back(std::move(c.done));
+  }
+  add(out, roll_->to, BatchKind::kEnd, Commit{});
+  append_to_roll(out.freeze(), env::Sync::kData, [this, dones = std::move(dones)](Status s) mutable {
+    roll_->writing = false;
+    writing_ = false;
+    if (s) s = disk_.sync_dir(dir_);
+    // The commits taken along may or may not be on disk: nobody can tell, so this is final.
+    if (!s) return fail(s.error(), std::move(dones));
+    switch_over(std::move(dones));
+  });
+}
+
+void CatalogImpl::switch_over(std::vector<env::DiskDone> dones) {
+  if (primary_) {
+    obsolete_.push_back(primary_->name);
+    closed_.push_back(std::move(primary_->file));
+  }
+  roll_->to.synced = roll_->to.batches;
+  before_ = roll_->to.number;
+  primary_ = std::move(roll_->to);
+  roll_.reset();
+  roll_at_ = 0;
+  remove_obsolete();
+  write();
+  std::weak_ptr<bool> alive = alive_;
+  for (auto& done : dones) {
+    if (done) done(ok());
+    if (alive.expired()) return;
+  }
+}
+
+// The old file is whole: go on with it.
+void CatalogImpl::roll_failed(const Error& error) {
+  if (!primary_) return fail(error, {});
+  log_.warn("catalog: copy given up, tried again later: " + error.detail);
+  if (roll_) {
+    closed_.push_back(std::move(roll_->to.file));
+    obsolete_.push_back(roll_->to.name);
+    roll_.reset();
+    remove_obsolete();
+  }
+  roll_at_ = primary_->size + options_.roll_bytes_min;
+  write();
+}
+
+void CatalogImpl::remove_obsolete() {
+  for (const auto& name : std::exchange(obsolete_, {})) {
+    if (auto s = disk_.remove(dir_ + "/" + name); !s) log_.warn("catalog: " + s.error().detail);
+  }
+}
+
+void CatalogImpl::fail(Error error, std::vector<env::DiskDone> dones) {
+  if (!error_) {
+    error_ = Error(error.code, "catalog: " + error.detail);
+    log_.write(Level::kFatal, error_->detail + ": no further write is tried");
+  }
+  for (auto& c : std::exchange(queue_, {})) dones.push_back(std::move(c.done));
+  std::weak_ptr<bool> alive = alive_;
+  Error e = *error_;
+  for (auto& done : dones) {
+    if (done) done(e);
+    if (alive.expired()) return;
+  }
+}
+
+Result<std::string> read_whole(env::Disk& disk, const std::string& path) {
+  ASSIGN_OR_RETURN(auto file, disk.open(path, env::Open::kRead));
+  ASSIGN_OR_RETURN(std::uint64_t size, file->size());
+  std::string bytes(size, '\0');
+  for (std::size_t done = 0; done < bytes.size();) {
+    ASSIGN_OR_RETURN(std::size_t n, file->read(done, {reinterpret_cast<std::uint8_t*>(bytes.data()) + done,
+                                                      bytes.size() - done}));
+    if (n == 0) return Error(Code::kIo, path + ": shorter than its size");
+    done += n;
+  }
+  return bytes;
+}
+
+struct Listed {
+  std::string name;
+  std::uint64_t number;
+};
+
+/// Newest first. Anything else in the folder is left alone.
+Result<std::vector<Listed>> list_files(env::Disk& disk, Log& log, const std::string& dir) {
+  auto entries = disk.list(dir);
+  if (!entries && entries.error().code == Code::kNotFound) {
+    RETURN_IF_ERROR(disk.mkdirs(dir));
+    return std::vector<Listed>();
+  }
+  if (!entries) return entries.error();
+  std::vector<Listed> out;
+  for (const auto& e : *entries) {
+    auto n = e.is_dir ? std::nullopt : number_of(e.name);
+    if (n) {
+      out.push_back({e.name, *n});
+    } else {
+      log.warn("catalog: " + dir + "/" + e.name + ": not a catalog file, left alone");
+    }
+  }
+  std::sort(out.begin(), out.end(), [](const Listed& a, const Listed& b) { return a.number > b.number; });
+  return out;
+}
+
+void replay(const CatalogScan& scan, Content& content) {
+  for (const auto& b : scan.batches) {
+    (void)decode_edits(b.body, b.count, [&](std::string_view key, std::optional<std::string_view> value) {
+      if (value) {
+        content.insert_or_assign(std::string(key), std::string(*value));
+      } else {
+        content.erase(std::string(key));
+      }
+    });
+  }
+}
+
+Result<Found> find(env::Disk& disk, Log& log, const std::string& dir) {
+  ASSIGN_OR_RETURN(auto files, list_files(disk, log, dir));
+  Found found;
+  bool had_content = false;
+  for (const auto& f : files) {
+    found.next = std::max(found.next, f.number + 1);
+    found.others.push_back(f.name);
+    if (found.newest != 0) continue;  // an older file that was about to be removed
+    ASSIGN_OR_RETURN(std::string bytes, read_whole(disk, dir + "/" + f.name));
+    CatalogScan scan = scan_catalog(bytes, f.number);
+    if (scan.has_header && scan.version != kCatalogVersion) {
+      return Error(Code::kUnsupported, f.name + ": catalog format version " + std::to_string(scan.version));
+    }
+    if (scan.damaged) {
+      return Error(Code::kCorrupt, dir + "/" + f.name + ": damaged at offset " +
+                                       std::to_string(scan.bad_offset) + ", bytes that had been synced");
+    }
+    had_content = had_content || (scan.has_header ? scan.before != 0 : f.number != 1);
+    if (!scan.complete) continue;  // a copy that did not get to its end
+    found.newest = f.number;
+    replay(scan, found.content);
+  }
+  if (found.newest == 0 && had_content) {
+    return Error(Code::kCorrupt, dir + ": no complete catalog file, but there was one");
+  }
+  return found;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Catalog>> Catalog::open(env::Disk& disk, Log& log, std::string dir, Options options) {
+  ASSIGN_OR_RETURN(auto found, find(disk, log, dir));
+  if (found.newest == 0) {
+    // Attempts of a first start that did not get through: begin again with number 1.
+    for (const auto& name : found.others) RETURN_IF_ERROR(disk.remove(dir + "/" + name));
+    if (!found.others.empty()) RETURN_IF_ERROR(disk.sync_dir(dir));
+    found.others.clear();
+    found.next = 1;
+  }
+  auto c = std::make_unique<CatalogImpl>(disk, log, std::move(dir), options, std::move(found));
+  RETURN_IF_ERROR(c->begin());
+  return std::unique_ptr<Catalog>(std::move(c));
+}
+
+}  // namespace weir::store

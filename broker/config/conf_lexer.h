@@ -4,7 +4,7 @@
 //          (a bare key ends at ':' or '=', a bare value does not).
 // Thread:  owned by one parse; borrows the text.
 // Errors:  kInvalid, "FILE:LINE:COL: Parse error on line N: 'what'"; the cursor is then undefined.
-// Source:  the NATS configuration language as described in docs/operations/configuration.md.
+// Source:  the NATS configuration language; deviations are listed in README.md.
 #pragma once
 
 #include <cstdint>

@@ -17,10 +17,7 @@ std::uint64_t StoreCore::size_of(const Message& m) const {
 
 void StoreCore::append(Message m) {
   CHECK(m.seq > state_.last_seq, "sequences must rise");
-  SubjectState& s = subjects_.upsert(m.subject());
-  StreamSeq previous = s.count != 0 ? s.last : StreamSeq();
-  if (s.count++ == 0) s.first = m.seq;
-  s.last = m.seq;
+  StreamSeq previous = subjects_.add(m.subject(), m.seq).last;
   if (state_.messages++ == 0) {
     state_.first_seq = m.seq;
     state_.first_time = m.time;
@@ -72,10 +69,11 @@ Status StoreCore::restore(SegmentSet sealed, StreamSeq last_seq, Wall last_time)
         });
       }
       if (bad.has_value() && count != 0) {
-        SubjectState& x = subjects_.upsert(e.subject);
+        SubjectState x = subjects_.find(e.subject).value_or(SubjectState());
         if (x.count == 0) x.first = first;
         x.last = last;
         x.count += count;
+        subjects_.set(e.subject, x);
       }
       return bad.has_value();
     }));
@@ -142,12 +140,11 @@ Result<StreamSeq> StoreCore::seq_at(Wall t) {
 }
 
 std::optional<SubjectState> StoreCore::subject_state(std::string_view literal) const {
-  const SubjectState* s = subjects_.find(literal);
-  return s != nullptr ? std::optional<SubjectState>(*s) : std::nullopt;
+  return subjects_.find(literal);
 }
 
 void StoreCore::for_each_subject(const Filter& filter, const SubjectIndex::Visit& visit) const {
-  subjects_.visit(SubjectMatcher(filter), visit);
+  subjects_.visit_in_order(SubjectMatcher(filter), visit);
 }
 
 // First and last sequence of `subject` once `seq` is gone; zero if nothing is left.
@@ -183,8 +180,8 @@ Result<Removed> StoreCore::remove(StreamSeq seq) {
   } else {
     ASSIGN_OR_RETURN(entry, sealed_.entry(seq));
   }
-  SubjectState* s = subjects_.find(entry.subject);
-  if (s == nullptr) return Error{Code::kCorrupt, "message " + std::to_string(seq.v) + " of no known subject"};
+  auto s = subjects_.find(entry.subject);
+  if (!s) return Error{Code::kCorrupt, "message " + std::to_string(seq.v) + " of no known subject"};
   ASSIGN_OR_RETURN(Neighbours left, without(seq, entry.subject, *s));
   StreamSeq first = state_.first_seq;
   Wall first_time = state_.first_time;
@@ -193,12 +190,7 @@ Result<Removed> StoreCore::remove(StreamSeq seq) {
     ASSIGN_OR_RETURN(first_time, time_of(first));
   }
 
-  if (--s->count == 0) {
-    subjects_.erase(entry.subject);
-  } else {
-    s->first = left.first;
-    s->last = left.last;
-  }
+  subjects_.set(entry.subject, {s->count - 1, left.first, left.last});
   if (in_tail) {
     tail_.erase(seq);
   } else {
@@ -245,26 +237,22 @@ Result<Removed> StoreCore::compact(StreamSeq first_keep) {
 Status StoreCore::compact_sealed(StreamSeq first_keep, Removed& removed) {
   if (sealed_.empty()) return ok();
   ASSIGN_OR_RETURN(SegmentSet::Below below, sealed_.below(first_keep));
-  std::vector<StreamSeq> firsts;
-  firsts.reserve(below.subjects.size());
+  std::vector<SubjectState> left;
+  left.reserve(below.subjects.size());
   for (const auto& [subject, count] : below.subjects) {
-    const SubjectState* s = subjects_.find(subject);
-    if (s == nullptr || s->count < count) {
+    auto s = subjects_.find(subject);
+    if (!s || s->count < count) {
       return {Code::kCorrupt, "dictionaries contradict the index at subject " + subject};
     }
     MaybeSeq first = s->last;
     if (s->count > count + 1) {
       ASSIGN_OR_RETURN(first, literal_next(subject, *s, first_keep));
     }
-    firsts.push_back(first.value_or(s->last));  // none left above: the tail's turn removes the rest
+    // None left above: the tail's turn removes the rest.
+    left.push_back({s->count - count, first.value_or(s->last), s->last});
   }
-  auto first = firsts.begin();
-  for (const auto& [subject, count] : below.subjects) {
-    SubjectState* s = subjects_.find(subject);
-    s->count -= count;
-    s->first = *first++;
-    if (s->count == 0) subjects_.erase(subject);
-  }
+  auto state = left.begin();
+  for (const auto& [subject, count] : below.subjects) subjects_.set(subject, *state++);
   sealed_.drop_below(first_keep, below.cut_bytes);
   removed.messages += below.messages;
   removed.bytes += below.bytes;
@@ -277,13 +265,9 @@ Removed StoreCore::compact_tail(StreamSeq first_keep) {
     removed.bytes += size_of(tail_.get(q));
     ++removed.messages;
     std::string_view subject = tail_.subject(q);
-    SubjectState* s = subjects_.find(subject);
-    CHECK(s != nullptr && s->count != 0, "a live message without its subject");
-    if (--s->count == 0) {
-      subjects_.erase(subject);
-    } else {
-      s->first = std::max(s->first, tail_.next_same(q));
-    }
+    auto s = subjects_.find(subject);
+    CHECK(s && s->count != 0, "a live message without its subject");
+    subjects_.set(subject, {s->count - 1, std::max(s->first, tail_.next_same(q)), s->last});
     tail_.erase(q);
   }
   return removed;

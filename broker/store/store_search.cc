@@ -53,8 +53,8 @@ Result<StoreCore::MaybeSeq> StoreCore::find_next(const SubjectMatcher& matcher, 
     return n.v != 0 ? MaybeSeq(n) : MaybeSeq();
   }
   if (auto literal = matcher.only_literal(); !literal.empty()) {
-    const SubjectState* s = subjects_.find(literal);
-    return s != nullptr ? literal_next(literal, *s, from) : MaybeSeq();
+    auto s = subjects_.find(literal);
+    return s ? literal_next(literal, *s, from) : MaybeSeq();
   }
   for (std::size_t round = kRaceStart;; round *= 4) {
     ASSIGN_OR_RETURN(MaybeSeq near, scan_next(matcher, from, round));
@@ -91,8 +91,8 @@ Result<StoreCore::MaybeSeq> StoreCore::find_last(const SubjectMatcher& matcher, 
     return n.v != 0 ? MaybeSeq(n) : MaybeSeq();
   }
   if (auto literal = matcher.only_literal(); !literal.empty()) {
-    const SubjectState* s = subjects_.find(literal);
-    return s != nullptr ? literal_last(literal, *s, upto) : MaybeSeq();
+    auto s = subjects_.find(literal);
+    return s ? literal_last(literal, *s, upto) : MaybeSeq();
   }
   for (std::size_t round = kRaceStart;; round *= 4) {
     ASSIGN_OR_RETURN(MaybeSeq near, scan_last(matcher, upto, round));

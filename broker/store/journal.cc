@@ -170,8 +170,9 @@ void JournalImpl::roll() {
       close_later(std::move(*current_));
     }
   }
-  current_.emplace();
-  current_->at = pool_.take();
+  Active next;
+  next.at = pool_.take();
+  current_ = std::move(next);
   ledger_.begin_file(current_->at.name, current_->at.bytes, current_->at.use, next_frame_);
   if (!dirty_.empty()) sync_now();
   reap();

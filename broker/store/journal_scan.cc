@@ -33,7 +33,8 @@ class BlockWalk {
   ByteSpan block(std::uint64_t offset) {
     if (offset < from_ || offset >= from_ + buffer_.size()) {
       // A hop over a frame reads one block; a walk from block to block reads ahead.
-      buffer_.resize(offset == last_ + kJournalBlock ? kScanChunk : kJournalBlock);
+      std::size_t want = offset == last_ + kJournalBlock ? kScanChunk : kJournalBlock;
+      buffer_.resize(std::min<std::uint64_t>(want, file_.bytes - std::min(offset, file_.bytes)));
       from_ = offset;
       buffer_.resize(file_.read(offset, buffer_));
     }

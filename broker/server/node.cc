@@ -137,6 +137,7 @@ Node::~Node() {
   // Connections first: their subscriptions point into accounts; then what listens in accounts.
   n.clients.reset();
   n.sys.reset();
+  for (Account& a : n.accounts) a.watcher = nullptr;  // the API's own subscriptions end without it
   n.jetstream.reset();
   n.api.reset();
 }

@@ -5,9 +5,9 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "broker/base/bytes.h"
@@ -41,7 +41,11 @@ class BlockBuilder {
 
  private:
   BytesBuilder rows_, data_;
-  std::map<std::string, std::uint32_t, std::less<>> subjects_;
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>()(s); }
+  };
+  std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> subjects_;
   std::vector<std::string_view> order_;  // keys of subjects_ by number
   std::uint32_t count_ = 0;
   std::size_t content_bytes_ = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "broker/base/check.h"
 #include "broker/store/file_store_impl.h"
@@ -35,21 +36,26 @@ Result<std::unique_ptr<FileStore>> FileStore::open(env::Disk& disk, Catalog& cat
 
 void FileStore::sweep_destroyed(env::Disk& disk, Catalog& catalog, Log& log) {
   std::vector<CatalogEdit> edits;
+  std::vector<std::string> dirs;
   catalog.scan("x/", [&](const std::string& key, const std::string& value) {
     Reader r(value);
-    if (r.u8() == 1) unlink_segments(disk, log, std::string(r.string()));
+    if (r.u8() == 1) dirs.emplace_back(r.string());
     edits.push_back({key, std::nullopt});
     return true;
   });
-  if (!edits.empty()) catalog.commit(std::move(edits), [](const Status&) {});
+  if (edits.empty()) return;
+  // What open() showed may not be on the disk yet; an unlink cannot be taken back.
+  catalog.commit({}, [&disk, &catalog, &log, dirs = std::move(dirs), edits](const Status& status) {
+    if (!status) return;
+    for (const auto& dir : dirs) unlink_segments(disk, log, dir);
+    catalog.commit(edits, [](const Status&) {});
+  });
 }
 
 Status FileStoreImpl::recover(SegmentReader reader) {
   StoreKeys keys(reader.group());
   if (catalog_.get(keys.destroyed)) {
-    // Of an earlier life of this group. The reminder goes before any later commit becomes durable.
-    unlink_segments(reader.disk(), log_, reader.dir());
-    catalog_.commit({{keys.destroyed, std::nullopt}}, [](const Status&) {});
+    return {Code::kUnavailable, "group " + keys.destroyed + " was deleted and its files are still going"};
   }
   core_.sealed() = SegmentSet(std::move(reader));
   SavedState state;
@@ -70,7 +76,9 @@ Status FileStoreImpl::recover(SegmentReader reader) {
     s->cache_id = this->reader().cache().new_segment();
     sealed.insert(std::move(s));
   }
-  return core_.restore(std::move(sealed), state.last_seq, state.last_time);
+  RETURN_IF_ERROR(core_.restore(std::move(sealed), state.last_seq, state.last_time));
+  unlink_free_files();
+  return ok();
 }
 
 Status FileStoreImpl::load_segments(const StoreKeys& keys, std::vector<SegmentSet::Ref>& out) {
@@ -99,10 +107,21 @@ Status FileStoreImpl::load_segments(const StoreKeys& keys, std::vector<SegmentSe
   RETURN_IF_ERROR(bad);
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a->base < b->base; });
   catalog_.scan(keys.prefix + "x", [&](const std::string& key, const std::string&) {
-    if (auto [kind, number] = keys.parse(key); kind == 'x') unlink(number);
+    if (auto [kind, number] = keys.parse(key); kind == 'x') free_files_.push_back(number);
     return true;
   });
   return ok();
+}
+
+// What open() of the catalog showed may not be on the disk yet; an unlink cannot be taken back.
+void FileStoreImpl::unlink_free_files() {
+  if (free_files_.empty()) return;
+  alive_ = std::make_shared<FileStoreImpl*>(this);
+  catalog_.commit({}, [alive = std::weak_ptr<FileStoreImpl*>(alive_)](const Status& status) {
+    auto self = alive.lock();
+    if (!self || !status) return;
+    for (std::uint64_t file : std::exchange((*self)->free_files_, {})) (*self)->unlink(file);
+  });
 }
 
 // Removes a file that a committed record gave free; remembers to take the record back.
@@ -137,6 +156,7 @@ Status FileStoreImpl::tidy_folder(const std::vector<SegmentSet::Ref>& known) {
     }
     there.erase(it);
   }
+  for (std::uint64_t n : free_files_) there.erase(segment_file_name(n));
   if (there.empty()) return ok();
   std::string aside = dir + "/lost+found";
   RETURN_IF_ERROR(disk.mkdirs(aside));

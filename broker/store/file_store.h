@@ -48,7 +48,7 @@ class FileStore : public MessageStore {
   virtual void destroy(env::DiskDone done) = 0;
 
   /// Unlinks what destroy() left when the process died between its commit and its last unlink. Call at
-  /// start, before stores are opened. Inline; forgetting the reminders is committed without waiting.
+  /// start. Works on the loop; until it is over open() of such a group fails with kUnavailable.
   static void sweep_destroyed(env::Disk& disk, Catalog& catalog, Log& log);
 };
 

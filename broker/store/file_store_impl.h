@@ -65,6 +65,7 @@ class FileStoreImpl final : public CoreStore<FileStore> {
   Status load_segments(const StoreKeys& keys, std::vector<SegmentSet::Ref>& out);
   Status tidy_folder(const std::vector<SegmentSet::Ref>& known);
   void unlink(std::uint64_t file);
+  void unlink_free_files();
 
   std::vector<std::size_t> choose_old(std::size_t end) const;
   std::vector<Sealer::Source> plan(Job& job);
@@ -82,7 +83,9 @@ class FileStoreImpl final : public CoreStore<FileStore> {
   Log& log_;
   Sealer::Limits limits_;
   std::uint64_t next_file_ = 1;
-  std::vector<std::uint64_t> unlinked_;  // their x keys are still in the catalog
+  std::vector<std::uint64_t> free_files_;  // found at open: x keys whose files may be there
+  std::shared_ptr<FileStoreImpl*> alive_;  // for the completion that unlinks them
+  std::vector<std::uint64_t> unlinked_;    // their x keys are still in the catalog
   bool folder_made_ = false;
   bool dead_ = false;
   JobRef job_;

@@ -210,7 +210,7 @@ Result<FooterPlace> decode_trailer(ByteSpan bytes, std::uint64_t file_bytes) {
   return place;
 }
 
-void DictPageBuilder::add(std::string_view subject, const std::vector<std::uint32_t>& offsets) {
+void DictPageBuilder::add(std::string_view subject, std::span<const std::uint32_t> offsets) {
   CHECK(!offsets.empty());
   if (empty()) {
     first_ = subject;

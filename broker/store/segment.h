@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,7 +66,7 @@ Result<FooterPlace> decode_trailer(ByteSpan bytes, std::uint64_t file_bytes);
 class DictPageBuilder {
  public:
   /// `offsets` are the subject's sequences minus the segment's base: rising, at least one.
-  void add(std::string_view subject, const std::vector<std::uint32_t>& offsets);
+  void add(std::string_view subject, std::span<const std::uint32_t> offsets);
   std::size_t size() const { return out_.size(); }
   bool empty() const { return out_.empty(); }
   /// Fills `info` except offset. The builder is empty afterwards.

@@ -11,12 +11,15 @@ namespace {
 // So many live messages are looked at before a dictionary is asked.
 constexpr unsigned kScanRows = 128;
 
-// Remembers per block which of its subjects match.
+// Remembers per block which of its subjects match; a single literal is just compared.
 class RowMatcher {
  public:
   RowMatcher(const SubjectMatcher& matcher, const BlockIndex& index)
-      : matcher_(matcher), index_(index), known_(index.subjects.size(), -1) {}
+      : matcher_(matcher), index_(index), literal_(matcher.only_literal()) {
+    if (literal_.empty()) known_.assign(index.subjects.size(), -1);
+  }
   bool matches(const BlockIndex::Row& row) {
+    if (!literal_.empty()) return index_.subjects[row.subject] == literal_;
     signed char& k = known_[row.subject];
     if (k < 0) k = matcher_.matches(index_.subjects[row.subject]) ? 1 : 0;
     return k != 0;
@@ -25,6 +28,7 @@ class RowMatcher {
  private:
   const SubjectMatcher& matcher_;
   const BlockIndex& index_;
+  std::string_view literal_;
   std::vector<signed char> known_;
 };
 
@@ -97,10 +101,16 @@ std::uint64_t SegmentSet::count_from(StreamSeq from) const {
 Result<Message> SegmentSet::load(StreamSeq seq) const {
   const Segment* s = at(seq);
   CHECK(s != nullptr, "not sealed");
+  // A sequential reader stays in one block: then the footer is not asked.
+  if (hint_.cache_id == s->cache_id && seq >= hint_.base && seq <= hint_.last) {
+    ASSIGN_OR_RETURN(auto block, reader_.block(*s, hint_.block));
+    if (const auto* row = block->index.find(seq)) return block->message(*row);
+  }
   ASSIGN_OR_RETURN(auto footer, reader_.footer(*s));
   std::size_t i = footer->block_of(seq);
   if (i < footer->blocks.size()) {
     ASSIGN_OR_RETURN(auto block, reader_.block(*s, i));
+    hint_ = {s->cache_id, i, footer->blocks[i].base, footer->blocks[i].last};
     if (const auto* row = block->index.find(seq)) return block->message(*row);
   }
   return {Code::kCorrupt, reader_.path(*s) + ": no message " + std::to_string(seq.v)};

@@ -84,7 +84,15 @@ class SegmentSet {
   std::size_t lower(StreamSeq seq) const;
   Segment* at(StreamSeq seq) const;
 
+  /// The block that load() used last. A hint: numbers only, the cache owns the block.
+  struct Hint {
+    std::uint64_t cache_id = 0;
+    std::size_t block = 0;
+    StreamSeq base, last;
+  };
+
   SegmentReader reader_;
+  mutable Hint hint_;
   std::vector<Ref> segments_;
   std::vector<Ref> dropped_;
 };

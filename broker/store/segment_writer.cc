@@ -29,9 +29,15 @@ void SegmentWriter::add(const Message& m) {
   footer_.bytes += size;
   auto offset = static_cast<std::uint32_t>(m.seq - footer_.base);
   rows_.push_back({offset, static_cast<std::uint32_t>(size)});
-  auto it = subjects_.find(m.subject());
-  if (it == subjects_.end()) it = subjects_.emplace(m.subject(), std::vector<std::uint32_t>()).first;
-  it->second.push_back(offset);
+  auto fresh = static_cast<std::uint32_t>(subjects_.size());
+  const std::uint32_t* number = numbers_.find_or_insert(m.subject(), fresh);
+  CHECK(number != nullptr, "dictionary is full");
+  if (*number == fresh) {
+    subjects_.push_back({names_.size(), m.subject_size, 0, 0});
+    names_ += m.subject();
+  }
+  ++subjects_[*number].count;
+  row_subjects_.push_back(*number);
   block_.add(m);
 }
 
@@ -53,14 +59,36 @@ Bytes SegmentWriter::take_block() {
   return out.freeze();
 }
 
+// Order of subjects from the tree; sequences of each by counting.
+void SegmentWriter::sort_dictionary() {
+  sorted_ = true;
+  order_.reserve(subjects_.size());
+  numbers_.for_each([&](std::string_view, std::uint32_t number) {
+    order_.push_back(number);
+    return true;
+  });
+  numbers_.clear();
+  std::size_t at = 0;
+  for (auto& s : subjects_) {
+    s.first = at;
+    at += s.count;
+    s.count = 0;
+  }
+  offsets_.resize(rows_.size());
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    Subject& s = subjects_[row_subjects_[i]];
+    offsets_[s.first + s.count++] = rows_[i].offset;
+  }
+}
+
 Bytes SegmentWriter::take_pages(std::size_t limit) {
+  if (!sorted_) sort_dictionary();
   BytesBuilder out;
   DictPageBuilder page;
-  while (!subjects_.empty() && out.size() < limit) {
-    auto it = subjects_.begin();
-    page.add(it->first, it->second);
-    subjects_.erase(it);
-    if (page.size() < kDictPageBytes && !subjects_.empty()) continue;
+  while (written_ < order_.size() && out.size() < limit) {
+    const Subject& s = subjects_[order_[written_++]];
+    page.add(std::string_view(names_).substr(s.name_at, s.name_bytes), {offsets_.data() + s.first, s.count});
+    if (page.size() < kDictPageBytes && written_ < order_.size()) continue;
     DictPageInfo info;
     Bytes bytes = page.finish(info);
     info.offset = offset_ + out.size();
@@ -72,7 +100,7 @@ Bytes SegmentWriter::take_pages(std::size_t limit) {
 }
 
 Bytes SegmentWriter::finish() {
-  CHECK(block_.empty() && subjects_.empty() && !rows_.empty(), "segment is not complete");
+  CHECK(block_.empty() && sorted_ && written_ == order_.size() && !rows_.empty(), "segment is not complete");
   Bytes footer = encode_footer(footer_);
   place_ = {offset_, static_cast<std::uint32_t>(footer.size()), footer_hash(footer.span())};
   BytesBuilder out(footer.size() + kSegmentTrailerBytes);

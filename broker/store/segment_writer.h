@@ -2,15 +2,15 @@
 //
 // Room:     pure; the Sealer writes the pieces one after the other. Thread: one shard.
 // Order:    add()... take_block(), repeated; then take_pages() until empty; then finish().
-// Memory:   while it lives: the block under way, all subjects with their sequences, 8 bytes per message.
+// Memory:   while it lives: the block under way, a tree of all subjects, 16 bytes per message.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "broker/store/segment_reader.h"
+#include "broker/subject/subject_tree.h"
 
 namespace weir::store {
 
@@ -50,8 +50,25 @@ class SegmentWriter {
   BlockBuilder block_;
   SegmentFooter footer_;
   FooterPlace place_;
-  std::map<std::string, std::vector<std::uint32_t>, std::less<>> subjects_;
   std::vector<Row> rows_;
+
+  // The dictionary: subjects are numbered in order of first use.
+  struct Subject {
+    std::uint64_t name_at = 0;  // in names_
+    std::uint32_t name_bytes = 0;
+    std::uint32_t count = 0;
+    std::size_t first = 0;  // in offsets_, when sorted
+  };
+  void sort_dictionary();
+
+  subject::SubjectTree<std::uint32_t> numbers_;
+  std::vector<Subject> subjects_;
+  std::vector<std::uint32_t> row_subjects_;  // by row
+  std::string names_;
+  bool sorted_ = false;
+  std::vector<std::uint32_t> order_;    // numbers in byte order of subjects
+  std::vector<std::uint32_t> offsets_;  // of all rows, subject by subject
+  std::size_t written_ = 0;             // of order_
 };
 
 }  // namespace weir::store

@@ -8,7 +8,7 @@
 
 #include "broker/env/testing/sim_disk.h"
 #include "broker/store/block_cache.h"
-#include "broker/store/catalog_fake.h"
+#include "broker/store/catalog.h"
 #include "broker/store/file_store.h"
 #include "broker/store/store_model.h"
 
@@ -33,7 +33,7 @@ struct StoreWorld {
 
   Status open() {
     cache = std::make_unique<BlockCache>(cache_bytes);
-    auto c = CatalogFake::open(env.disk, "catalog");
+    auto c = Catalog::open(env.disk, env.log, "catalog", {});
     if (!c) return c.error();
     catalog = std::move(*c);
     FileStore::Options options;

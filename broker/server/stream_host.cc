@@ -12,6 +12,8 @@ namespace weir::server {
 using jetstream::Outcome;
 
 namespace {
+constexpr Nanos kCheckpointRetry = kSecond;
+
 std::string group_prefix(GroupId id) {
   return "g/" + std::to_string(id.v) + "/";
 }
@@ -39,8 +41,7 @@ StreamHost::~StreamHost() {
   js_.turn.streams.forget(*this);
   consumers_.clear();
   unsubscribe();
-  auto& total = file_ ? js_.file_bytes : js_.memory_bytes;
-  total -= std::min(total, counted_bytes_);
+  count_bytes(0);
 }
 
 Result<std::unique_ptr<StreamHost>> StreamHost::open(JsContext& js, Account& account,
@@ -55,7 +56,9 @@ Status StreamHost::open_store() {
   if (file) {
     store::FileStore::Options o;
     o.group = identity_.group;
-    o.dir = "jetstream/groups/" + std::to_string(identity_.group.v);
+    o.block_bytes = js_.tuning.block_bytes;
+    o.segment_bytes = js_.tuning.segment_bytes;
+    o.dir = "groups/" + std::to_string(identity_.group.v);
     ASSIGN_OR_RETURN(auto opened,
                      store::FileStore::open(js_.env.disk, *js_.catalog, *js_.cache, js_.env.log, o));
     file_ = opened.get();
@@ -122,6 +125,11 @@ std::optional<api::ApiError> StreamHost::refuse_publish(const session::Inbound&)
   }
   std::uint64_t used = file_ ? js_.file_bytes : js_.memory_bytes;
   std::uint64_t most = file_ ? js_.file_bytes_max : js_.memory_bytes_max;
+  std::uint64_t own_used = file_ ? account_.js_file_bytes : account_.js_memory_bytes;
+  std::int64_t own_most = file_ ? account_.js_limits.max_store : account_.js_limits.max_memory;
+  if (own_most >= 0 && own_used > static_cast<std::uint64_t>(own_most)) {
+    return api::make_error(ErrCode::kAccountResourcesExceeded);
+  }
   if (used > most) {
     return api::make_error(file_ ? ErrCode::kStorageResourcesExceeded : ErrCode::kMemoryResourcesExceeded);
   }
@@ -148,7 +156,9 @@ void StreamHost::on_message(const session::Inbound& m) {
   }
   batch_.waiting.push_back(w);
   listed();
-  if (builder_.size() >= limits::kEntryBytesMax) close_batch();
+  // A refused proposal answers API requests at once, which must not happen while a match is walked:
+  // a batch that holds any waits for the end of the turn.
+  if (builder_.size() >= limits::kEntryBytesMax && batch_.dones.empty()) close_batch();
 }
 
 void StreamHost::propose(const AddCommand& add, Done done) {
@@ -177,7 +187,11 @@ void StreamHost::close_batch() {
   if (builder_.empty()) return;
   PendingEntry entry = std::exchange(batch_, {});
   auto index = group_.propose(builder_.finish(js_.env.clock.wall()));
-  if (!index) return fail_batch(entry, index.error());
+  if (!index) {
+    // Told in flush(): answers cannot be sent while a match is walked.
+    failed_.emplace_back(std::move(entry), index.error());
+    return listed();
+  }
   entry.index = *index;
   pending_.push_back(std::move(entry));
 }
@@ -192,9 +206,14 @@ void StreamHost::fail_batch(PendingEntry& entry, const Error& why) {
   }
 }
 
+void StreamHost::fail_batches() {
+  for (auto& [entry, why] : std::exchange(failed_, {})) fail_batch(entry, why);
+}
+
 void StreamHost::flush() {
   queued_ = false;
   close_batch();
+  fail_batches();
   for (auto& [reply, error] : std::exchange(refusals_, {})) {
     js_.router.send(account_, reply, {}, api::encode_pub_ack_error(error, identity_.name));
   }
@@ -214,7 +233,11 @@ Status StreamHost::apply(RaftIndex index, Term, const Bytes& payload, bool live)
   std::size_t at = 0;
   auto keep = self_;
   while (reader.next(command)) {
-    RETURN_IF_ERROR(machine_->apply(command, index, reader.log_time(), outcome_));
+    if (Status s = machine_->apply(command, index, reader.log_time(), outcome_); !s) {
+      entry.waiting.erase(entry.waiting.begin(), entry.waiting.begin() + static_cast<std::ptrdiff_t>(std::min(at, entry.waiting.size())));
+      failed_.emplace_back(std::move(entry), s.error());
+      return s;
+    }
     if (!live) continue;
     react(outcome_);
     if (at < entry.waiting.size()) answer(entry, at, outcome_);
@@ -315,9 +338,14 @@ ConsumerHost* StreamHost::consumer(std::string_view name) {
 }
 
 void StreamHost::account_usage() {
-  auto& total = file_ ? js_.file_bytes : js_.memory_bytes;
-  std::uint64_t now = store_->state().bytes;
-  total = total - std::min(total, counted_bytes_) + now;
+  count_bytes(store_->state().bytes);
+}
+
+void StreamHost::count_bytes(std::uint64_t now) {
+  for (std::uint64_t* total : {file_ ? &js_.file_bytes : &js_.memory_bytes,
+                               file_ ? &account_.js_file_bytes : &account_.js_memory_bytes}) {
+    *total = *total - std::min(*total, counted_bytes_) + now;
+  }
   counted_bytes_ = now;
 }
 
@@ -342,7 +370,7 @@ void StreamHost::arm_tick() {
 void StreamHost::stopped(const Error& why) {
   js_.env.log.error("stream " + account_.name + "/" + identity_.name + " (group " +
                     std::to_string(identity_.group.v) + ") stopped: " + why.detail);
-  for (auto& entry : std::exchange(pending_, {})) fail_batch(entry, why);
+  for (auto& entry : std::exchange(pending_, {})) failed_.emplace_back(std::move(entry), why);
   listed();
 }
 
@@ -350,21 +378,31 @@ void StreamHost::stopped(const Error& why) {
 
 void StreamHost::maybe_checkpoint(bool now) {
   if (!file_ || !started_ || group_.why_stopped() || destroyed_ || file_->checkpointing()) return;
-  if (now || file_->unflushed_bytes() > limits::kTailBytesMax) start_checkpoint();
+  if (js_.env.clock.now() < checkpoint_retry_) return;
+  if (now || file_->unflushed_bytes() > js_.tuning.tail_bytes_max) start_checkpoint();
 }
 
 void StreamHost::start_checkpoint() {
   std::vector<store::CatalogEdit> edits;
   jetstream::CheckpointMark mark{group_.applied(), group_.term()};
   machine_->encode_checkpoint(state_prefix(identity_.group), mark, edits);
+  for (auto& e : edits) unsaved_[e.key] = std::move(e.value);
+  edits.clear();
+  for (const auto& [key, value] : unsaved_) edits.push_back({key, value});
   file_->checkpoint(std::move(edits),
-                    [self = std::weak_ptr<StreamHost*>(self_), index = mark.applied](Status s) {
+                    [self = std::weak_ptr<StreamHost*>(self_), index = mark.applied](const Status& s) {
                       auto host = self.lock();
-                      if (!host || !*host) return;
-                      if (s) return (*host)->group_.compact(index);
-                      (*host)->js_.env.log.error("stream " + (*host)->identity_.name +
-                                                 ": checkpoint failed: " + s.error().detail);
+                      if (host && *host) (*host)->checkpoint_done(index, s);
                     });
+}
+
+void StreamHost::checkpoint_done(RaftIndex index, const Status& status) {
+  if (status) {
+    unsaved_.clear();
+    return group_.compact(index);
+  }
+  checkpoint_retry_ = js_.env.clock.now() + kCheckpointRetry;
+  js_.env.log.error("stream " + identity_.name + ": checkpoint failed: " + status.error().detail);
 }
 
 void StreamHost::destroy() {
@@ -375,7 +413,8 @@ void StreamHost::destroy() {
   group_.remove();
   pending_.push_back(std::exchange(batch_, {}));
   for (auto& entry : std::exchange(pending_, {}))
-    fail_batch(entry, Error(Code::kUnavailable, "stream deleted"));
+    failed_.emplace_back(std::move(entry), Error(Code::kUnavailable, "stream deleted"));
+  fail_batches();
   if (!file_) return;
   // The store finishes its removal on its own; it is kept alive by the completion.
   std::shared_ptr<store::MessageStore> store(std::move(store_));

@@ -185,7 +185,11 @@ void js_fetch(const Args& a) {
   w.send(next);
   w.send(next);
   std::uint64_t in_batch = 0;
-  w.messages(a.count, [&](std::string_view, std::string_view reply, std::size_t, std::string_view) {
+  w.messages(a.count, [&](std::string_view, std::string_view reply, std::size_t, std::string_view body) {
+    if (!reply.starts_with("$JS.ACK.")) {
+      std::fprintf(stderr, "weir-bench: not a delivery: %.*s\n", static_cast<int>(body.size()), body.data());
+      std::exit(1);
+    }
     acks += "PUB ";
     acks += reply;
     acks += " 4\r\n+ACK\r\n";

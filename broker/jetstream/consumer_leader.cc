@@ -271,6 +271,11 @@ void ConsumerLeader::check_inactive(const StepInput& in, ConsumerOutput& out) {
   out.next_deadline = std::min(out.next_deadline, out.delete_me ? now + kSecond : last_used_ + threshold);
 }
 
+StreamSeq ConsumerLeader::watch_from() const {
+  StreamSeq from = s_.pending_.empty() ? s_.scanned_ + 1 : s_.pending_.front().sseq;
+  return s_.exceeded_.empty() ? from : std::min(from, s_.exceeded_.begin()->first);
+}
+
 ConsumerFigures ConsumerLeader::figures() const {
   ConsumerFigures f;
   f.delivered = s_.delivered();

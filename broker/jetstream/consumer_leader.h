@@ -121,6 +121,8 @@ class ConsumerLeader {
   void end(ConsumerEnd why, ConsumerOutput& out);
 
   ConsumerFigures figures() const;
+  /// Removals at or above this sequence matter here (StreamMachine::watch_removals).
+  StreamSeq watch_from() const;
   const ConsumerState& live() const { return s_; }
 
  private:

@@ -88,12 +88,15 @@ class Driver {
         break;
       case 4: rig_.no_wait("r" + std::to_string(prng_.below(3)), prng_.between(1, 10)); break;
       case 5:
-      case 6: rig_.ack(any); break;
-      case 7: rig_.ack(any, AckKind::kAck, std::to_string(any)); break;
+      case 6: ack(any, {}); break;
+      case 7: ack(any, std::to_string(any)); break;
       case 8: rig_.ack(any, AckKind::kNak, {}, static_cast<Nanos>(prng_.below(2)) * kSecond); break;
       case 9: rig_.ack(any, AckKind::kProgress); break;
       case 10:
-        if (prng_.chance(1, 4)) rig_.ack(any, AckKind::kTerm, std::to_string(any));
+        if (prng_.chance(1, 4)) {
+          said_.insert(any);
+          rig_.ack(any, AckKind::kTerm, std::to_string(any));
+        }
         break;
       case 11:
         if (prng_.chance(1, 3)) rig_.remove(any);
@@ -109,6 +112,12 @@ class Driver {
       default: rig_.run();
     }
     collect();
+  }
+
+  void ack(std::uint64_t seq, const std::string& reply) {
+    bool all = config_.ack_policy == api::AckPolicy::kAll;
+    for (std::uint64_t s = all ? 1 : seq; s <= seq; ++s) said_.insert(s);
+    rig_.ack(seq, AckKind::kAck, reply);
   }
 
   void purge() {
@@ -172,10 +181,12 @@ class Driver {
 
   /// Faults end: every message that is still needed comes, is acked, and both copies agree.
   void finish() {
-    if (config_.max_ack_pending > 0) config_.max_ack_pending = 1000;
     rig_.commit_all();
     rig_.lead();
-    ASSERT_TRUE(rig_.leader->on_config(config_, rig_.store, rig_.now));
+    if (config_.max_ack_pending < 1000) {
+      config_.max_ack_pending = 1000;
+      ASSERT_TRUE(rig_.leader->on_config(config_, rig_.store, rig_.now));
+    }
     rig_.budget = 1000;
     rig_.auto_commit = true;
     std::set<std::uint64_t> wanted, came;
@@ -183,9 +194,12 @@ class Driver {
     for (StreamSeq s(1); s <= last; ++s) {
       auto m = rig_.store.load(s);
       ASSERT_TRUE(m);
-      if (*m && matches(std::string((*m)->subject())) && rig_.committed.needs(s) &&
-          rig_.committed.exceeded().count(s) == 0)
-        wanted.insert(s.v);
+      if (!*m || !matches(std::string((*m)->subject()))) continue;
+      bool due = s >= begin_ || first_.count(s) > 0;
+      if (due && config_.ack_policy != api::AckPolicy::kNone && said_.count(s.v) == 0) {
+        EXPECT_TRUE(rig_.committed.needs(s)) << "nobody acked " << s.v;
+      }
+      if (rig_.committed.needs(s) && rig_.committed.exceeded().count(s) == 0) wanted.insert(s.v);
     }
     bool limited = config_.max_deliver > 0;
     for (int round = 0; round < 8; ++round) {
@@ -219,6 +233,7 @@ class Driver {
   std::set<StreamSeq> first_;  // to be delivered of what was there at creation
   StreamSeq begin_;            // everything from here on
   std::set<std::uint64_t> delivered_, settled_;
+  std::set<std::uint64_t> said_;  // an ack or a term was tried
   std::map<std::uint64_t, std::uint64_t> times_;
   SeqPair floor_, delivered_at_;
 };

@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "broker/store/store_world.h"
+#include "broker/store/testing/store_world.h"
 
 namespace weir::store {
 namespace {

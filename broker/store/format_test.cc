@@ -9,7 +9,7 @@
 #include "broker/store/segment_writer.h"
 #include "broker/store/seq_set.h"
 #include "broker/store/store_keys.h"
-#include "broker/store/store_model.h"
+#include "broker/store/testing/store_model.h"
 
 namespace weir::store {
 namespace {

@@ -1,6 +1,6 @@
 #include "broker/store/mem_store.h"
 
-#include "broker/store/store_model.h"
+#include "broker/store/testing/store_model.h"
 
 namespace weir::store {
 namespace {

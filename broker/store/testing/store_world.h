@@ -1,4 +1,4 @@
-// broker/store/store_world.h - a simulated disk and loop with a file store on it, for tests.
+// broker/store/testing/store_world.h - a simulated disk and loop with a file store on it, for tests.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@
 #include "broker/store/block_cache.h"
 #include "broker/store/catalog.h"
 #include "broker/store/file_store.h"
-#include "broker/store/store_model.h"
+#include "broker/store/testing/store_model.h"
 
 namespace weir::store {
 

@@ -1,4 +1,4 @@
-// broker/store/store_model.h - the plain model that both message stores are tested against.
+// broker/store/testing/store_model.h - the plain model that both message stores are tested against.
 //
 // For tests only: a std::map of messages, every answer found by looking at all of them.
 #pragma once

@@ -8,12 +8,13 @@ using jetstream::MetaOutcome;
 
 namespace {
 const std::string kKey = "n/meta";  // value: varint applied, varint term, MetaState snapshot
-constexpr std::uint64_t kEntriesPerCheckpoint = 1024;
 }  // namespace
 
-MetaGroup::MetaGroup(env::Env& env, store::Catalog& catalog, Changed changed)
+MetaGroup::MetaGroup(env::Env& env, store::Catalog& catalog, std::uint64_t checkpoint_entries,
+                     Changed changed)
     : env_(env),
       catalog_(catalog),
+      checkpoint_entries_(checkpoint_entries),
       changed_(std::move(changed)),
       group_(jetstream::kMetaGroup, env.loop, *this) {}
 
@@ -61,6 +62,10 @@ void MetaGroup::remove(std::string_view account, std::string_view name, Done don
 void MetaGroup::flush() {
   if (builder_.empty()) return;
   std::vector<Done> dones = std::exchange(batch_, {});
+  if (group_.crowded()) {
+    builder_.finish(env_.clock.wall());
+    return fail(dones, Error(Code::kLimit, "too many changes wait for the disk"));
+  }
   auto index = group_.propose(builder_.finish(env_.clock.wall()));
   if (!index) return fail(dones, index.error());
   pending_.push_back({*index, std::move(dones)});
@@ -90,7 +95,7 @@ Status MetaGroup::apply(RaftIndex index, Term, const Bytes& payload, bool live) 
     if (at < dones.size()) dones[at](outcome);
     ++at;
   }
-  if (live && index - checkpointed_ >= kEntriesPerCheckpoint) checkpoint();
+  if (live && index - checkpointed_ >= checkpoint_entries_) checkpoint();
   return ok();
 }
 

@@ -26,7 +26,8 @@ class MetaGroup final : public replica::StateMachine {
   /// A committed change; `live` is false for those found in the journal at start.
   using Changed = std::function<void(const jetstream::MetaOutcome&, bool live)>;
 
-  MetaGroup(env::Env& env, store::Catalog& catalog, Changed changed);
+  /// A checkpoint is written each `checkpoint_entries` entries.
+  MetaGroup(env::Env& env, store::Catalog& catalog, std::uint64_t checkpoint_entries, Changed changed);
 
   /// State of the last checkpoint. Errors: kCorrupt.
   Status restore();
@@ -57,6 +58,7 @@ class MetaGroup final : public replica::StateMachine {
 
   env::Env& env_;
   store::Catalog& catalog_;
+  const std::uint64_t checkpoint_entries_;
   Changed changed_;
   jetstream::MetaState state_;
   replica::Group group_;

@@ -63,9 +63,6 @@ void Group::start(store::Journal* journal) {
 Result<RaftIndex> Group::propose(Bytes payload) {
   if (why_stopped_) return Error(Code::kUnavailable, why_stopped_->detail);
   if (!started_) return {Code::kUnavailable, "group is recovering"};
-  if (in_flight_bytes_ + payload.size() > limits::kInFlightBytesMax && !in_flight_.empty()) {
-    return {Code::kLimit, "too many bytes wait for the disk"};
-  }
   last_ = last_ + 1;
   in_flight_bytes_ += payload.size();
   in_flight_.push_back({last_, term_, payload});
@@ -90,6 +87,10 @@ Result<RaftIndex> Group::propose(Bytes payload) {
   journal_->append(std::move(r), std::move(done));
 #endif
   return last_;
+}
+
+bool Group::crowded() const {
+  return in_flight_bytes_ > limits::kInFlightBytesMax;
 }
 
 void Group::durable(const Status& status) {

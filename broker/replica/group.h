@@ -50,9 +50,11 @@ class Group {
   /// be null: a memory group, whose log lives and dies with the process.
   void start(store::Journal* journal);
 
-  /// Appends `payload` as the next entry. Errors: kUnavailable when stopped or not started, kLimit
-  /// when more than limits::kInFlightBytesMax wait to be applied.
+  /// Appends `payload` as the next entry. Errors: kUnavailable when stopped or not started. Never
+  /// refuses for size: acks, deletes and purges go on when new messages cannot (P1, DESIGN 5).
   Result<RaftIndex> propose(Bytes payload);
+  /// More than limits::kInFlightBytesMax wait to be applied: take no new work from clients.
+  bool crowded() const;
 
   /// The state machine's checkpoint covers entries up to `index`; the journal may drop them.
   void compact(RaftIndex index);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "broker/base/ids.h"
@@ -19,11 +20,12 @@ struct AccountStats {
   std::uint64_t connections = 0, total_connections = 0;
 };
 
-/// Told when interest in a subject may have come or gone (push consumers).
+/// Told when interest in the literal subject that it watches may have come or gone (push consumers).
 class InterestWatcher {
  public:
   virtual ~InterestWatcher() = default;
-  virtual void interest_changed(std::string_view pattern) = 0;
+  /// Must not change subscriptions or watchers.
+  virtual void interest_changed() = 0;
 };
 
 struct Account {
@@ -37,7 +39,9 @@ struct Account {
   /// Client subscriptions that overlap $JS.ACK.>: acks take a shortcut unless somebody watches.
   std::uint64_t ack_watchers = 0;
   session::Listener* acks = nullptr;  // takes $JS.ACK.>; null without JetStream
-  InterestWatcher* watcher = nullptr;
+  /// By the subject they watch: a change looks at those that its pattern's literal start selects.
+  std::multimap<std::string, InterestWatcher*, std::less<>> watchers;
+  std::uint64_t js_file_bytes = 0, js_memory_bytes = 0;  // stored by the streams of this account
   AccountStats stats;
 };
 

@@ -57,6 +57,7 @@ ApiServer::~ApiServer() {
 const std::vector<ApiServer::Route>& ApiServer::routes() {
   using S = ApiServer;
   static const std::vector<Route> kRoutes = {
+      {"CONSUMER.MSG.NEXT.*.*", ReplyType::kSystem, &S::next},  // first: the one that is asked most
       {"INFO", ReplyType::kAccountInfo, &S::info},
       {"STREAM.CREATE.*", ReplyType::kStreamCreate, &S::stream_create},
       {"STREAM.UPDATE.*", ReplyType::kStreamUpdate, &S::stream_update},
@@ -78,7 +79,6 @@ const std::vector<ApiServer::Route>& ApiServer::routes() {
       {"CONSUMER.INFO.*.*", ReplyType::kConsumerInfo, &S::consumer_info},
       {"CONSUMER.DELETE.*.*", ReplyType::kConsumerDelete, &S::consumer_delete},
       {"CONSUMER.LEADER.STEPDOWN.*.*", ReplyType::kConsumerLeaderStepDown, &S::consumer_step_down},
-      {"CONSUMER.MSG.NEXT.*.*", ReplyType::kSystem, &S::next},
   };
   return kRoutes;
 }
@@ -172,6 +172,10 @@ void ApiServer::status(const ApiRequest& r, int code, std::string_view text) {
 StreamHost* ApiServer::stream_or_fail(const ApiRequest& r, ReplyType type, std::size_t at) {
   StreamHost* s = js_.find(*r.account, r.tokens[at]);
   if (!s) {
+    if (auto why = js_.offline_reason(r.account->name, r.tokens[at])) {
+      fail(r, type, api::make_error(ErrCode::kStreamOfflineReason, *why));
+      return nullptr;
+    }
     fail(r, type, ErrCode::kStreamNotFound);
     return nullptr;
   }

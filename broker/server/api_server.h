@@ -3,7 +3,7 @@
 // Room:    shell. Thread: the shard. Owner: Node.
 // Flow:    a request is copied when it arrives and handled at the end of the turn, because handling
 //          may change subscriptions. One reply each, later when something has to be committed first.
-// Limits:  limits::kApiRequestsQueued; more are answered 10008 at once.
+// Limits:  limits::kApiRequestsQueued; beyond, the oldest is dropped without an answer.
 // Files:   api_account.cc, api_stream.cc, api_stream_list.cc, api_message.cc, api_consumer.cc,
 //          api_pull.cc: one group of verbs each.
 #pragma once

@@ -87,6 +87,9 @@ void ApiServer::stream_list(ApiRequest& r) {
       list.streams.push_back(shown(*s));
     }
   }
+  for (const auto& s : js_.offline_streams()) {
+    if (s.account == r.account->name) list.offline[s.name] = s.why;
+  }
   reply(r, api::encode_stream_list(list));
 }
 

@@ -52,7 +52,10 @@ struct Clients::Connection final : env::ConnectionHandler {
   ClientSession session;
   Wall start;
   Mono auth_deadline;
-  Mono stalled_since;  // bytes wait for the kernel since; 0 = none do
+  Mono stalled_since;            // bytes wait for the kernel since; 0 = none do
+  std::uint64_t written = 0;     // bytes ever handed to io
+  std::uint64_t stall_goal = 0;  // the deadline is met once so many of them left
+  bool announced = false;        // the connect event went out
   env::TimerId timer = 0;
   bool is_dirty = false;
   bool peer_gone = false;
@@ -135,6 +138,10 @@ void Clients::on_timer(ClientId id) {
     ++totals_.auth_errors;
     return c.session.close(CloseReason::kAuthenticationTimeout, "Authentication Timeout");
   }
+  if (c.stalled_since.ns && c.written - c.io->queued_bytes() >= c.stall_goal) {
+    c.stalled_since = now;  // slow, but it reads
+    c.stall_goal = c.written;
+  }
   if (c.stalled_since.ns && now - c.stalled_since >= options_.write_deadline) {
     return c.session.close(CloseReason::kSlowConsumerWriteDeadline);
   }
@@ -162,6 +169,7 @@ Result<session::Identity> Clients::authenticate(ClientSession& s, const proto::C
     if (again) ++hooks_.account(s.identity().account).stats.connections;
     return Error(Code::kLimit, "account " + account.name + " is full");
   }
+  dirty(s);  // the connect event is due
   ++account.stats.connections;
   if (!again) ++account.stats.total_connections;
   session::Identity identity;
@@ -169,6 +177,11 @@ Result<session::Identity> Clients::authenticate(ClientSession& s, const proto::C
   identity.account_name = account.name;
   identity.user = found->user;
   identity.permissions = found->permissions;
+  auto own = [](std::int64_t v) {
+    return v < 0 ? std::nullopt : std::optional<std::size_t>(static_cast<std::size_t>(v));
+  };
+  identity.max_payload = own(account.limits.max_payload);
+  identity.max_subscriptions = own(account.limits.max_subscriptions);
   return identity;
 }
 
@@ -203,13 +216,19 @@ void Clients::flush() {
     Connection& c = *dirty_[i];
     c.is_dirty = false;
     if (c.finished) continue;
+    if (c.session.connected() && !c.announced) {
+      c.announced = true;
+      if (hooks_.event) hooks_.event(view(c, false), true);
+    }
     c.session.flushed();
     if (!c.peer_gone && !c.session.outbox().empty()) {
+      c.written += c.session.outbox().pending_bytes();
       c.io->write(c.session.outbox().take());
       std::size_t queued = c.io->queued_bytes();
       c.session.set_connection_pending(queued);
       if (queued && c.stalled_since.ns == 0) {
         c.stalled_since = env_.clock.now();
+        c.stall_goal = c.written;
         arm(c, c.stalled_since + options_.write_deadline);
       }
     }

@@ -14,6 +14,10 @@ using jetstream::ConsumerEnd;
 using jetstream::ConsumerOutput;
 using jetstream::Outcome;
 
+namespace {
+constexpr std::size_t kHeldOutputsMax = 64;
+}
+
 ConsumerHost::ConsumerHost(JsContext& js, StreamHost& stream, const jetstream::ConsumerState& state)
     : js_(js),
       stream_(stream),
@@ -36,7 +40,7 @@ Result<std::unique_ptr<ConsumerHost>> ConsumerHost::start(JsContext& js, StreamH
                    jetstream::ConsumerLeader::start(state, std::move(o), stream.store(), host->now()));
   if (state.config().is_push()) {
     host->subscribe_flow_control();
-    host->interest_changed(state.config().deliver_subject);
+    host->watch_interest();
   }
   host->mark();
   return host;
@@ -46,6 +50,7 @@ ConsumerHost::~ConsumerHost() {
   *self_ = nullptr;
   js_.env.loop.cancel(timer_);
   js_.turn.consumers.forget(*this);
+  unwatch_interest();
   if (flow_control_) js_.router.remove(stream_.account(), *flow_control_);
 }
 
@@ -54,7 +59,7 @@ jetstream::Now ConsumerHost::now() const {
 }
 
 void ConsumerHost::mark() {
-  js_.turn.consumers.add(*this, queued_);
+  if (!ended_) js_.turn.consumers.add(*this, queued_);
 }
 
 void ConsumerHost::subscribe_flow_control() {
@@ -92,8 +97,12 @@ void ConsumerHost::config_changed(const api::ConsumerConfig& config) {
   matcher_ = store::SubjectMatcher(jetstream::filters_of(config));
   Status s = leader_->on_config(config, stream_.store(), now());
   if (!s) js_.env.log.error("consumer " + name_ + ": " + s.error().to_string());
-  push_interest_ = false;
-  if (config.is_push()) interest_changed(config.deliver_subject);
+  push_interest_.reset();
+  if (config.is_push()) {
+    watch_interest();
+  } else {
+    unwatch_interest();
+  }
   mark();
 }
 
@@ -107,9 +116,25 @@ void ConsumerHost::ack(const jetstream::AckMessage& ack, const jetstream::PullRe
   mark();
 }
 
-void ConsumerHost::interest_changed(std::string_view pattern) {
+void ConsumerHost::watch_interest() {
+  unwatch_interest();
+  watched_ = leader_->live().config().deliver_subject;
+  stream_.account().watchers.emplace(watched_, this);
+  interest_changed();
+}
+
+void ConsumerHost::unwatch_interest() {
+  auto& watchers = stream_.account().watchers;
+  for (auto [it, end] = watchers.equal_range(watched_); it != end; ++it) {
+    if (it->second != this) continue;
+    watchers.erase(it);
+    break;
+  }
+  watched_.clear();
+}
+
+void ConsumerHost::interest_changed() {
   const auto& c = leader_->live().config();
-  if (!c.is_push() || !subject::overlaps(pattern, c.deliver_subject)) return;
   bool active = c.deliver_group.empty()
                     ? stream_.account().sublist.has_interest(c.deliver_subject)
                     : Router::has_queue_interest(stream_.account(), c.deliver_subject, c.deliver_group);
@@ -123,6 +148,8 @@ void ConsumerHost::interest_changed(std::string_view pattern) {
 
 void ConsumerHost::step() {
   queued_ = false;
+  // What waits for a commit is bounded: the commit goes on from here.
+  if (held_.size() >= kHeldOutputsMax) return;
   std::function<bool(std::string_view)> has_interest = [this](std::string_view reply) {
     return stream_.account().sublist.has_interest(reply);
   };
@@ -239,6 +266,7 @@ void ConsumerHost::end(ConsumerEnd why) {
   ConsumerOutput out;
   leader_->end(why, out);
   send_all(out);
+  ended_ = true;
 }
 
 api::ConsumerInfo ConsumerHost::info(bool with_config) const {

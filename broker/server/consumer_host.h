@@ -8,6 +8,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "broker/api/responses.h"
@@ -20,7 +21,7 @@ namespace weir::server {
 
 class StreamHost;
 
-class ConsumerHost final : public session::Listener {
+class ConsumerHost final : public session::Listener, public InterestWatcher {
  public:
   static Result<std::unique_ptr<ConsumerHost>> start(JsContext& js, StreamHost& stream,
                                                      const jetstream::ConsumerState& state);
@@ -32,8 +33,8 @@ class ConsumerHost final : public session::Listener {
   void config_changed(const api::ConsumerConfig& config);
   void pull(jetstream::PullRequest request);
   void ack(const jetstream::AckMessage& ack, const jetstream::PullRequest* next);
-  /// Interest in a subject that `pattern` may match came or went.
-  void interest_changed(std::string_view pattern);
+  /// Interest in the deliver subject may have come or gone.
+  void interest_changed() override;
   /// Tells waiting pulls why, sends what is due. The host is destroyed afterwards.
   void end(jetstream::ConsumerEnd why);
 
@@ -58,6 +59,8 @@ class ConsumerHost final : public session::Listener {
   void committed(std::uint64_t number);
   void set_timer(Mono at);
   void subscribe_flow_control();
+  void watch_interest();
+  void unwatch_interest();
 
   struct Held {  // an output that waits for a commit
     std::uint64_t after = 0;
@@ -74,7 +77,9 @@ class ConsumerHost final : public session::Listener {
   std::string ack_prefix_;  // "$JS.ACK.<stream>.<consumer>."
   bool queued_ = false;
   bool deleting_ = false;
-  bool push_interest_ = false;
+  bool ended_ = false;
+  std::optional<bool> push_interest_;  // as the leader was told
+  std::string watched_;                // deliver subject in the account's watchers; empty = none
   std::uint64_t committed_ = 0;
   std::deque<Held> held_;
   std::deque<jetstream::AckConfirmation> confirmations_;

@@ -16,16 +16,14 @@ using jetstream::MetaStream;
 namespace {
 constexpr Nanos kDiskWatch = kSecond;
 constexpr std::uint64_t kDiskReserve = 64u << 20;  // free bytes below which publishes are refused
-constexpr std::uint64_t kJournalFileBytes = 16u << 20;
-constexpr unsigned kJournalFiles = 128;
 }  // namespace
 
-JetStream::JetStream(env::Env& env, const config::Options& options, Router& router, Advisories& advisories,
-                     FindAccount find_account)
+JetStream::JetStream(env::Env& env, const config::Options& options, const Tuning& tuning, Router& router,
+                     Advisories& advisories, FindAccount find_account)
     : env_(env),
       options_(options),
       find_account_(std::move(find_account)),
-      js_{env, options, router, turn_, advisories},
+      js_{env, options, tuning, router, turn_, advisories},
       cache_(std::make_unique<store::BlockCache>()) {
   js_.cache = cache_.get();
 }
@@ -41,8 +39,9 @@ Status JetStream::start(std::string server_name) {
   js_.server_name = std::move(server_name);
   js_.cluster_name = options_.cluster.name;
   directory_ = options_.effective_store_dir() + "/jetstream";
-  RETURN_IF_ERROR(env_.disk.mkdirs("jetstream"));
-  ASSIGN_OR_RETURN(catalog_, store::Catalog::open(env_.disk, env_.log, "jetstream/catalog", {}));
+  store::Catalog::Options catalog;
+  catalog.roll_bytes_min = js_.tuning.catalog_roll_bytes;
+  ASSIGN_OR_RETURN(catalog_, store::Catalog::open(env_.disk, env_.log, "catalog", catalog));
   js_.catalog = catalog_.get();
   ASSIGN_OR_RETURN(auto space, env_.disk.space());
   auto limit = [](std::int64_t configured, std::uint64_t otherwise) {
@@ -51,7 +50,8 @@ Status JetStream::start(std::string server_name) {
   js_.file_bytes_max = limit(options_.jetstream.max_file_store, space.free_bytes / 4 * 3);
   js_.memory_bytes_max = limit(options_.jetstream.max_memory_store, 256u << 20);
   meta_ = std::make_unique<cluster::MetaGroup>(
-      env_, *catalog_, [this](const MetaOutcome& change, bool live) { stream_changed(change, live); });
+      env_, *catalog_, js_.tuning.meta_checkpoint_entries,
+      [this](const MetaOutcome& change, bool live) { stream_changed(change, live); });
   RETURN_IF_ERROR(meta_->restore());
   meta_->state().for_each([this](const MetaStream& s) {
     open_stream(s, false);
@@ -65,15 +65,15 @@ Status JetStream::start(std::string server_name) {
 
 Status JetStream::recover_journal() {
   store::JournalOptions o;
-  o.file_bytes = kJournalFileBytes;
-  o.files_max = kJournalFiles;
+  o.file_bytes = js_.tuning.journal_file_bytes;
+  o.files_max = js_.tuning.journal_files_max;
   o.sync_always = options_.jetstream.sync_always;
   o.sync_interval_ns = options_.jetstream.sync_interval;
   std::vector<store::JournalFault> faults;
   Mono began = env_.clock.now();
   std::uint64_t records = 0;
   ASSIGN_OR_RETURN(journal_, store::Journal::open(
-                                 env_, "jetstream/journal", o,
+                                 env_, "journal", o,
                                  [&](const store::JournalRecord& r) {
                                    ++records;
                                    replay(r);
@@ -90,6 +90,10 @@ Status JetStream::recover_journal() {
   recovering_ = false;
   meta_->start(journal_.get());
   for (auto& [id, stream] : streams_) stream->start();
+  void_strangers();
+  journal_->drain([this, alive = std::weak_ptr<int>(alive_)](Status s) {
+    if (!alive.expired() && s) ready_ = true;
+  });
   // Configuration changes that were committed but had not reached the stream's own log.
   meta_->state().for_each([this](const MetaStream& s) {
     auto it = streams_.find(s.group);
@@ -116,7 +120,11 @@ void JetStream::replay(const store::JournalRecord& record) {
   }
   // Records of a stream that is gone, or that could not be opened, have nobody to go to.
   auto it = streams_.find(record.group);
-  if (it == streams_.end()) return;
+  if (it == streams_.end()) {
+    if (record.kind == store::RecordKind::kEntry) strangers_.insert(record.group);
+    if (record.kind == store::RecordKind::kRemoved) strangers_.erase(record.group);
+    return;
+  }
   Status s = it->second->replay(record);
   if (!s) env_.log.error("stream " + it->second->name() + ": " + s.error().to_string());
 }
@@ -133,8 +141,10 @@ void JetStream::open_stream(const MetaStream& s, bool live) {
   Account* account = find_account_(s.account);
   if (!account) {
     env_.log.error("stream " + s.config.name + ": account " + s.account +
-                   " is not configured any more; the stream is kept and not served");
-    return;
+                   " is not configured any more; the stream is kept and nobody reaches it");
+    // Hosted all the same: its checkpoints let the journal go.
+    account = &unconfigured_[s.account];
+    account->name = s.account;
   }
   auto host = StreamHost::open(js_, *account, {s.group, s.config.name, s.config, s.created});
   if (!host) {
@@ -151,12 +161,17 @@ void JetStream::open_stream(const MetaStream& s, bool live) {
 
 void JetStream::close_stream(const MetaStream& s) {
   offline_.erase(s.group);
+  strangers_.insert(s.group);  // until its removal is seen in the journal
   auto it = streams_.find(s.group);
-  if (it == streams_.end()) return;
+  if (it == streams_.end()) {
+    if (!recovering_) void_strangers();
+    return;
+  }
   if (!recovering_) js_.advisories.stream_action(*it->second, api::AssetAction::kDelete);
   it->second->destroy();
   by_name_.erase({s.account, s.config.name});
   streams_.erase(it);
+  if (!recovering_) strangers_.erase(s.group);  // destroy() took care of its records
 }
 
 void JetStream::report_quarantine() const {
@@ -169,6 +184,18 @@ void JetStream::report_quarantine() const {
   });
   for (const auto& id : unknown) {
     env_.log.warn("group " + id + " is in the store but belongs to no stream; it is kept and not served");
+  }
+}
+
+// Records of streams that were deleted, whose removal did not reach the journal before the process
+// ended: nobody would ever release them. A group id that the meta group knows stays untouched.
+void JetStream::void_strangers() {
+  for (GroupId id : std::exchange(strangers_, {})) {
+    if (meta_->group().why_stopped() || meta_->state().find(id)) continue;
+    store::JournalRecord r;
+    r.group = id;
+    r.kind = store::RecordKind::kRemoved;
+    journal_->append(std::move(r), [](Status) {});
   }
 }
 
@@ -187,13 +214,13 @@ void JetStream::watch_disk() {
 }
 
 void JetStream::end_of_turn() {
-  turn_.consumers.run([](ConsumerHost& c) { c.step(); });
+  if (ready_) turn_.consumers.run([](ConsumerHost& c) { c.step(); });
   turn_.streams.run([](StreamHost& s) { s.flush(); });
   meta_->flush();
   checkpoint_under_pressure();
   journal_->flush();
   // Consumers with more to do, or fed by what this round published, go on in the next turn.
-  if (!turn_.consumers.empty() || !turn_.streams.empty()) env_.loop.post([] {});
+  if ((ready_ && !turn_.consumers.empty()) || !turn_.streams.empty()) env_.loop.post([] {});
 }
 
 void JetStream::checkpoint_under_pressure() {
@@ -234,7 +261,11 @@ void JetStream::create_stream(Account& account, const api::StreamConfig& config,
 void JetStream::update_stream(Account& account, const api::StreamConfig& config, StreamDone done) {
   meta_->update(account.name, config, [this, done = std::move(done)](const MetaOutcome& o) mutable {
     auto it = streams_.find(o.stream.group);
-    if (!o.ok() || it == streams_.end()) return done(o.error, nullptr, false);
+    if (!o.ok()) return done(o.error, nullptr, false);
+    if (it == streams_.end()) {
+      return done(api::make_error(api::ErrCode::kStreamOfflineReason, offline_[o.stream.group]), nullptr,
+                  false);
+    }
     StreamHost* host = it->second.get();
     std::string json = api::encode_stream_config_json(o.stream.config);
     host->propose(
@@ -243,7 +274,8 @@ void JetStream::update_stream(Account& account, const api::StreamConfig& config,
         },
         [this, group = o.stream.group, done = std::move(done)](const jetstream::Outcome& applied) mutable {
           auto found = streams_.find(group);
-          if (found == streams_.end()) return;
+          if (found == streams_.end())
+            return done(api::make_error(api::ErrCode::kStreamNotFound), nullptr, false);
           if (applied.ok()) js_.advisories.stream_action(*found->second, api::AssetAction::kModify);
           done(applied.error, found->second.get(), false);
         });
@@ -256,13 +288,13 @@ void JetStream::delete_stream(Account& account, std::string_view name, StreamDon
 }
 
 StreamHost* JetStream::find(const Account& account, std::string_view name) {
-  auto it = by_name_.find(std::pair<std::string, std::string>(account.name, name));
+  auto it = by_name_.find(ByName::View(account.name, name));
   return it == by_name_.end() ? nullptr : it->second;
 }
 
 std::vector<StreamHost*> JetStream::streams(const Account& account) const {
   std::vector<StreamHost*> out;
-  auto it = by_name_.lower_bound(std::pair<std::string, std::string>(account.name, ""));
+  auto it = by_name_.lower_bound(ByName::View(account.name, ""));
   for (; it != by_name_.end() && it->first.first == account.name; ++it) out.push_back(it->second);
   return out;
 }
@@ -287,11 +319,19 @@ JetStream::Usage JetStream::usage(const Account* account) const {
   return u;
 }
 
-void JetStream::interest_changed(std::string_view pattern) {
-  if (pattern.starts_with("$JS.")) return;
-  for (auto& [id, stream] : streams_) {
-    for (auto& [name, consumer] : stream->consumers()) consumer->interest_changed(pattern);
+std::optional<std::string> JetStream::offline_reason(std::string_view account, std::string_view name) const {
+  const MetaStream* s = meta_->state().find(account, name);
+  if (!s || streams_.contains(s->group)) return std::nullopt;
+  auto it = offline_.find(s->group);
+  return it == offline_.end() ? std::string("not hosted") : it->second;
+}
+
+std::vector<JetStream::Offline> JetStream::offline_streams() const {
+  std::vector<Offline> out;
+  for (const auto& [group, why] : offline_) {
+    if (const MetaStream* s = meta_->state().find(group)) out.push_back({s->account, s->config.name, why});
   }
+  return out;
 }
 
 }  // namespace weir::server

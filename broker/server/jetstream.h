@@ -10,6 +10,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,14 +23,14 @@
 
 namespace weir::server {
 
-class JetStream final : public InterestWatcher {
+class JetStream final {
  public:
   using FindAccount = std::function<Account*(std::string_view name)>;
   using StreamDone = UniqueFunction<void(const api::ApiError&, StreamHost*, bool created)>;
 
-  JetStream(env::Env& env, const config::Options& options, Router& router, Advisories& advisories,
-            FindAccount find_account);
-  ~JetStream() override;
+  JetStream(env::Env& env, const config::Options& options, const Tuning& tuning, Router& router,
+            Advisories& advisories, FindAccount find_account);
+  ~JetStream();
 
   /// Inline recovery. Errors: text for "Can't start JetStream: ...".
   Status start(std::string server_name);
@@ -47,6 +49,15 @@ class JetStream final : public InterestWatcher {
   void delete_stream(Account& account, std::string_view name, StreamDone done);
 
   StreamHost* find(const Account& account, std::string_view name);
+  /// Why a stream that exists has no host; nullopt if it has one or does not exist.
+  std::optional<std::string> offline_reason(std::string_view account, std::string_view name) const;
+  /// Streams without a host: "account", "name", why.
+  struct Offline {
+    std::string account, name, why;
+  };
+  std::vector<Offline> offline_streams() const;
+  /// What recovery read is durable: it may be shown and acted on.
+  bool ready() const { return ready_; }
   /// By name, of one account.
   std::vector<StreamHost*> streams(const Account& account) const;
   std::vector<StreamHost*> all_streams() const;
@@ -68,15 +79,22 @@ class JetStream final : public InterestWatcher {
   };
   ApiCounters api;
 
-  void interest_changed(std::string_view pattern) override;
-
  private:
+  struct ByName {
+    using is_transparent = void;
+    using View = std::pair<std::string_view, std::string_view>;
+    template <class A, class B>
+    bool operator()(const A& a, const B& b) const {
+      return View(a) < View(b);
+    }
+  };
   void stream_changed(const jetstream::MetaOutcome& change, bool live);
   void open_stream(const jetstream::MetaStream& stream, bool live);
   void close_stream(const jetstream::MetaStream& stream);
   Status recover_journal();
   void replay(const store::JournalRecord& record);
   void report_quarantine() const;
+  void void_strangers();
   void watch_disk();
   void checkpoint_under_pressure();
 
@@ -90,11 +108,15 @@ class JetStream final : public InterestWatcher {
   std::unique_ptr<store::Journal> journal_;
   std::unique_ptr<cluster::MetaGroup> meta_;
   std::map<GroupId, std::unique_ptr<StreamHost>> streams_;
-  std::map<std::pair<std::string, std::string>, StreamHost*, std::less<>> by_name_;
+  std::map<std::pair<std::string, std::string>, StreamHost*, ByName> by_name_;
   std::map<GroupId, std::string> offline_;                      // could not be opened, and why
   std::vector<std::pair<GroupId, api::StreamConfig>> updates_;  // from the meta group, while starting
   std::string directory_;
+  std::map<std::string, Account> unconfigured_;  // accounts of streams that the configuration lacks
+  std::set<GroupId> strangers_;                  // in the journal, not hosted here
   bool recovering_ = true;
+  bool ready_ = false;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   env::TimerId disk_timer_ = 0;
 };
 

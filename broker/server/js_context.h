@@ -8,6 +8,7 @@
 #include "broker/config/options.h"
 #include "broker/env/env.h"
 #include "broker/server/router.h"
+#include "broker/server/tuning.h"
 #include "broker/server/turn.h"
 #include "broker/store/catalog.h"
 #include "broker/store/journal.h"
@@ -24,6 +25,7 @@ class Advisories;
 struct JsContext {
   env::Env& env;
   const config::Options& options;
+  const Tuning& tuning;
   Router& router;
   Turn& turn;
   Advisories& advisories;

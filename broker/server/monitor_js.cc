@@ -127,6 +127,12 @@ api::Healthz MonitorView::healthz(const api::HealthzOptions& o) const {
       h.errors.push_back({"STREAM", s->account().name, s->name(), {}, "stream is offline: " + why});
     }
   }
+  for (const auto& s : n_.jetstream->offline_streams()) {
+    if (!o.account.empty() && s.account != o.account) continue;
+    if (!o.stream.empty() && s.name != o.stream) continue;
+    found_stream = found_consumer = true;
+    h.errors.push_back({"STREAM", s.account, s.name, {}, "stream is offline: " + s.why});
+  }
   if (!o.account.empty() && !n_.find_account(o.account))
     return unhealthy(404, "ACCOUNT", "account not found");
   if (!found_stream) return unhealthy(404, "STREAM", "stream not found");

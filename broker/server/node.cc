@@ -16,7 +16,7 @@ constexpr Nanos kLameDuckStep = 100 * kMillisecond;
 }
 
 struct Node::Impl : NodeState {
-  Impl(env::Env& e, config::Options o) : NodeState(e, std::move(o)) {
+  Impl(env::Env& e, config::Options o, const Tuning& t) : NodeState(e, std::move(o)), tuning(t) {
     Prng prng(env.random.next());
     id = make_id(prng, 'N');
     name = options.server_name.empty() ? id : options.server_name;
@@ -34,6 +34,7 @@ struct Node::Impl : NodeState {
   proto::ServerInfo info() const;
   void lame_duck_step();
 
+  const Tuning tuning;
   std::unique_ptr<SysService> sys;
   UniqueFunction<void(const Error&)> fatal;
   UniqueFunction<void()> lame_duck_done;
@@ -56,7 +57,7 @@ void Node::Impl::make_accounts() {
 
 Status Node::Impl::start_jetstream() {
   if (!options.jetstream.enabled) return ok();
-  jetstream = std::make_unique<JetStream>(env, options, router, *advisories,
+  jetstream = std::make_unique<JetStream>(env, options, tuning, router, *advisories,
                                           [this](std::string_view n) { return find_account(n); });
   api = std::make_unique<ApiServer>(env, options, router, *jetstream);
   for (Account& a : accounts) {
@@ -64,7 +65,6 @@ Status Node::Impl::start_jetstream() {
     api->attach(a);
     if (!a.jetstream) continue;
     a.acks = &api->acks(a);
-    a.watcher = jetstream.get();
   }
   Status s = jetstream->start(name);
   if (!s) return s.error().within("Can't start JetStream");
@@ -103,15 +103,15 @@ Status Node::Impl::listen() {
   env::Endpoint at{options.host, static_cast<std::uint16_t>(port)};
   Status s = clients->listen(at);
   if (!s)
-    return Error(s.error().code,
-                 "Error listening on port: " + env::to_string(at) + ", \"" + s.error().detail + "\"");
+    return Error(s.error().code, "Error listening on port: " + env::to_string(at) + ", \"listen tcp " +
+                                     env::to_string(at) + ": " + s.error().detail + "\"");
   return ok();
 }
 
 void Node::Impl::end_of_turn() {
   bool more = sys->run();
   if (jetstream) {
-    more = api->run() || more;
+    if (jetstream->ready()) more = api->run() || more;
     jetstream->end_of_turn();
     if (jetstream->failed() && fatal) {
       std::exchange(fatal,
@@ -129,7 +129,8 @@ void Node::Impl::lame_duck_step() {
   lame_duck_timer = env.loop.at(env.clock.now() + kLameDuckStep, [this] { lame_duck_step(); });
 }
 
-Node::Node(env::Env& env, config::Options options) : impl_(std::make_unique<Impl>(env, std::move(options))) {}
+Node::Node(env::Env& env, config::Options options, const Tuning& tuning)
+    : impl_(std::make_unique<Impl>(env, std::move(options), tuning)) {}
 
 Node::~Node() {
   Impl& n = *impl_;
@@ -137,7 +138,6 @@ Node::~Node() {
   // Connections first: their subscriptions point into accounts; then what listens in accounts.
   n.clients.reset();
   n.sys.reset();
-  for (Account& a : n.accounts) a.watcher = nullptr;  // the API's own subscriptions end without it
   n.jetstream.reset();
   n.api.reset();
 }
@@ -177,8 +177,8 @@ void Node::lame_duck(UniqueFunction<void()> done) {
       std::max<Nanos>(n.options.lame_duck_duration - n.options.lame_duck_grace_period, kLameDuckStep);
   auto steps = static_cast<std::size_t>(spread / kLameDuckStep);
   n.lame_duck_per_step = n.clients->count() / std::max<std::size_t>(steps, 1) + 1;
-  n.lame_duck_timer =
-      n.env.loop.at(n.env.clock.now() + n.options.lame_duck_grace_period, [&n] { n.lame_duck_step(); });
+  Nanos grace = n.clients->count() == 0 ? 0 : n.options.lame_duck_grace_period;
+  n.lame_duck_timer = n.env.loop.at(n.env.clock.now() + grace, [&n] { n.lame_duck_step(); });
 }
 
 void Node::on_fatal(UniqueFunction<void(const Error&)> handler) {

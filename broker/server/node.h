@@ -15,6 +15,7 @@
 #include "broker/base/unique_function.h"
 #include "broker/config/options.h"
 #include "broker/env/env.h"
+#include "broker/server/tuning.h"
 
 namespace weir::server {
 
@@ -28,7 +29,7 @@ struct MonitorReply {
 class Node {
  public:
   /// `options` are complete and checked. `env` outlives the node.
-  Node(env::Env& env, config::Options options);
+  Node(env::Env& env, config::Options options, const Tuning& tuning = {});
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;

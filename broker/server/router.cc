@@ -17,7 +17,7 @@ void Router::add(Account& account, Subscription& sub) {
   if (!entry) return;  // too many: the subscription exists and hears nothing, see limits.h
   sub.entry = *entry;
   if (sub.client && subject::overlaps(sub.subject, "$JS.ACK.>")) ++account.ack_watchers;
-  if (account.watcher) account.watcher->interest_changed(sub.subject);
+  tell_watchers(account, sub.subject);
 }
 
 void Router::remove(Account& account, Subscription& sub) {
@@ -26,12 +26,29 @@ void Router::remove(Account& account, Subscription& sub) {
   account.sublist.remove(sub.entry);
   sub.entry = subject::kNoEntry;
   if (sub.client && subject::overlaps(sub.subject, "$JS.ACK.>")) --account.ack_watchers;
-  if (account.watcher) account.watcher->interest_changed(sub.subject);
+  tell_watchers(account, sub.subject);
+}
+
+void Router::tell_watchers(Account& account, std::string_view pattern) {
+  if (account.watchers.empty()) return;
+  std::size_t wild = pattern.find_first_of("*>");
+  std::string_view start = pattern.substr(0, wild);
+  auto it = account.watchers.lower_bound(start);
+  for (; it != account.watchers.end() && std::string_view(it->first).starts_with(start); ++it) {
+    if (subject::matches(pattern, it->first)) it->second->interest_changed();
+  }
 }
 
 bool Router::hand_over(Subscription& sub, const Inbound& m, Account& account) {
   if (sub.listener) {
-    sub.listener->on_message(m);
+    if (target_.empty()) {
+      sub.listener->on_message(m);
+    } else {
+      // A stream that listens on a deliver subject stores what comes under that subject.
+      Inbound arrived = m;
+      arrived.subject = target_;
+      sub.listener->on_message(arrived);
+    }
     return true;
   }
   if (!sub.client->deliver(sub, m)) return false;
@@ -58,8 +75,10 @@ std::size_t Router::walk(const Matches& found, const Inbound& m, Account& accoun
 std::size_t Router::route(Account& account, const Inbound& m) {
   CHECK(!walking_, "route() is not re-entered");
   walking_ = true;
-  account.stats.in_msgs += 1;
-  account.stats.in_bytes += m.body.size();
+  if (m.origin) {
+    account.stats.in_msgs += 1;
+    account.stats.in_bytes += m.body.size();
+  }
   std::size_t taken = 0;
   bool is_ack = account.acks && m.subject.starts_with(proto::kAckPrefix);
   if (is_ack) {
@@ -82,7 +101,9 @@ std::size_t Router::route(Account& account, const Inbound& m) {
 std::size_t Router::deliver(Account& account, std::string_view target, const Inbound& m) {
   CHECK(!walking_, "deliver() is not re-entered");
   walking_ = true;
+  target_ = target;
   std::size_t taken = walk(account.sublist.match(target), m, account);
+  target_ = {};
   walking_ = false;
   if (!exhausted_.empty()) reap();
   return taken;
@@ -90,10 +111,12 @@ std::size_t Router::deliver(Account& account, std::string_view target, const Inb
 
 void Router::no_responders(Account& account, const Inbound& m) {
   // Only the asker hears of it: other listeners of the reply subject did not ask.
-  static const std::string kBlock = proto::HeaderBuilder(503).take();
+  proto::HeaderBuilder h(503);
+  h.add("Nats-Subject", m.subject);
+  std::string block = h.take();
   Matches found;
   account.sublist.match_uncached(m.reply, found);
-  Inbound answer{m.reply, {}, kBlock, kBlock.size(), nullptr, nullptr};
+  Inbound answer{m.reply, {}, block, block.size(), nullptr, nullptr};
   auto tell = [&](Subscription* sub) {
     return sub->client == m.origin && sub->client->deliver(*sub, answer);
   };

@@ -43,12 +43,14 @@ class Router {
  private:
   std::size_t walk(const subject::Sublist<session::Subscription*>::Match& found, const session::Inbound& m,
                    Account& account);
+  static void tell_watchers(Account& account, std::string_view pattern);
   bool hand_over(session::Subscription& sub, const session::Inbound& m, Account& account);
   void no_responders(Account& account, const session::Inbound& m);
   void reap();
 
   Prng prng_;
   bool walking_ = false;
+  std::string_view target_;  // of the deliver() under way
   std::vector<session::Subscription*> exhausted_;
 };
 

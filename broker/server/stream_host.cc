@@ -156,9 +156,7 @@ void StreamHost::on_message(const session::Inbound& m) {
   }
   batch_.waiting.push_back(w);
   listed();
-  // A refused proposal answers API requests at once, which must not happen while a match is walked:
-  // a batch that holds any waits for the end of the turn.
-  if (builder_.size() >= limits::kEntryBytesMax && batch_.dones.empty()) close_batch();
+  if (builder_.size() >= limits::kEntryBytesMax) close_batch();
 }
 
 void StreamHost::propose(const AddCommand& add, Done done) {
@@ -176,11 +174,7 @@ void StreamHost::propose(const AddCommand& add, Done done) {
 }
 
 void StreamHost::propose_progress(std::uint32_t consumer_id, std::string_view body, Done done) {
-  propose(
-      [&](jetstream::EntryBuilder& b) {
-        b.consumer_progress({consumer_id, body});
-      },
-      std::move(done));
+  propose([&](jetstream::EntryBuilder& b) { b.consumer_progress({consumer_id, body}); }, std::move(done));
 }
 
 void StreamHost::close_batch() {
@@ -234,7 +228,8 @@ Status StreamHost::apply(RaftIndex index, Term, const Bytes& payload, bool live)
   auto keep = self_;
   while (reader.next(command)) {
     if (Status s = machine_->apply(command, index, reader.log_time(), outcome_); !s) {
-      entry.waiting.erase(entry.waiting.begin(), entry.waiting.begin() + static_cast<std::ptrdiff_t>(std::min(at, entry.waiting.size())));
+      entry.waiting.erase(entry.waiting.begin(), entry.waiting.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                                             at, entry.waiting.size())));
       failed_.emplace_back(std::move(entry), s.error());
       return s;
     }

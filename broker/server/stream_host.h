@@ -100,6 +100,7 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   void refuse(std::string_view reply, api::ApiError error);
   void listed();
   void close_batch();
+  void fail_batches();
   void fail_batch(PendingEntry& entry, const Error& why);
   void answer(PendingEntry& entry, std::size_t at, const jetstream::Outcome& outcome);
   void pub_ack(std::string_view reply, const jetstream::Outcome& outcome);
@@ -108,8 +109,10 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   void start_consumer(const jetstream::ConsumerState& state);
   void wake_consumers(const jetstream::Outcome& outcome);
   void account_usage();
+  void count_bytes(std::uint64_t now);
   void arm_tick();
   void start_checkpoint();
+  void checkpoint_done(RaftIndex index, const Status& status);
 
   JsContext& js_;
   Account& account_;
@@ -128,7 +131,12 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   bool queued_ = false;
   std::deque<PendingEntry> pending_;
   std::vector<std::pair<std::string, api::ApiError>> refusals_;  // sent at the end of the turn
+  std::vector<std::pair<PendingEntry, Error>> failed_;           // batches, told at the end of the turn
   jetstream::Outcome outcome_;
+  // Edits of the checkpoint under way. The machine says each change once: a failed checkpoint's edits
+  // go into the next one.
+  std::map<std::string, std::optional<std::string>> unsaved_;
+  Mono checkpoint_retry_;  // after a failure: not before
   std::string scratch_;
   std::uint64_t counted_bytes_ = 0;  // our share of js_.file_bytes or memory_bytes
   env::TimerId tick_timer_ = 0;

@@ -29,7 +29,11 @@ std::string quoted(std::string_view before, std::string_view subject) {
 }  // namespace
 
 ClientSession::ClientSession(ClientId id, const SessionLimits& limits, SessionHost& host)
-    : id_(id), limits_(limits), host_(host), parser_({limits.max_control_line, limits.max_payload}) {}
+    : id_(id),
+      server_limits_(limits),
+      limits_(limits),
+      host_(host),
+      parser_({limits.max_control_line, limits.max_payload}) {}
 
 ClientSession::~ClientSession() {
   CHECK(subs_.empty(), "drop_subscriptions() first");
@@ -55,7 +59,7 @@ void ClientSession::send_error(std::string_view text) {
 }
 
 void ClientSession::acknowledge() {
-  if (connect_.verbose && connected_) proto::append_ok(out());
+  if (connect_.verbose) proto::append_ok(out());  // the default, also of those who never say CONNECT
 }
 
 void ClientSession::close(CloseReason reason, std::string_view error_text) {
@@ -107,6 +111,10 @@ bool ClientSession::on_connect(std::string_view json) {
 
 void ClientSession::set_identity(Identity identity) {
   identity_ = std::move(identity);
+  limits_ = server_limits_;
+  if (identity_->max_payload) limits_.max_payload = *identity_->max_payload;
+  if (identity_->max_subscriptions) limits_.max_subscriptions = *identity_->max_subscriptions;
+  parser_.set_limits({limits_.max_control_line, limits_.max_payload});
   gate_ = auth::PublishGate(identity_->permissions);
   replies_.reset();
   if (identity_->permissions && identity_->permissions->responses()) {
@@ -143,7 +151,7 @@ bool ClientSession::on_publish(const proto::PublishView& m) {
     close(CloseReason::kMsgHeaderViolation, "message headers not supported");
     return false;
   }
-  if (connect_.pedantic && connected_ && !subject::is_valid_literal(m.subject)) {
+  if (connect_.pedantic && !subject::is_valid_literal(m.subject)) {
     send_error("Invalid Publish Subject");
   }
   if (!may_publish(m.subject, m.reply)) return true;

@@ -32,6 +32,8 @@ struct Identity {
   std::string account_name;
   std::string user;
   std::shared_ptr<const auth::Permissions> permissions;  // null = everything
+  // Of the account, in place of the server's.
+  std::optional<std::size_t> max_payload, max_subscriptions;
 };
 
 class SessionHost {
@@ -126,7 +128,8 @@ class ClientSession final : private proto::ClientEvents {
   BytesBuilder& out();
 
   const ClientId id_;
-  SessionLimits limits_;
+  const SessionLimits server_limits_;
+  SessionLimits limits_;  // the server's, or the account's where it has its own
   SessionHost& host_;
   proto::ClientParser parser_;
   proto::ConnectOptions connect_;

@@ -1,4 +1,5 @@
 // broker/subject/subject_tree_impl.h - bodies of SubjectTree; included by subject_tree.h only.
+// !allow-size: bodies of one template, which change together.
 //
 // Every make_*() may move slab memory: views into blocks are taken again after it.
 #pragma once

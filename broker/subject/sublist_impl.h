@@ -1,4 +1,5 @@
 // broker/subject/sublist_impl.h - bodies of Sublist; included by sublist.h only.
+// !allow-size: bodies of one template, which change together.
 #pragma once
 
 #include "broker/subject/sublist.h"

@@ -1,0 +1,143 @@
+// weir-sim: runs the whole broker in a seeded world. docs/testing.md "Simulator".
+//   weir-sim [--seeds N] [--first S] [--seconds T]   fresh seeds S, S+1, ...; stops at the first failure
+//   weir-sim --seed S [--twice] [-v]                 one seed; -v prints what happens
+//   weir-sim --file F                                each seed of a file
+//   weir-sim ... --keep-going                        count failures instead of stopping
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "tests/sim/seed_run.h"
+
+namespace {
+
+using weir::sim::SeedResult;
+
+volatile std::sig_atomic_t in_handler = 0;
+char seed_text[64] = "no seed";
+
+void on_signal(int signal) {
+  if (in_handler) _exit(1);
+  in_handler = 1;
+  const char* words[] = {"\nFAILED seed ", seed_text, ": the process crashed (CHECK or signal)\n"};
+  for (const char* w : words) (void)!write(2, w, std::strlen(w));
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+struct Arguments {
+  std::uint64_t first = 1, seeds = 100;
+  bool one = false, twice = false, verbose = false, keep_going = false;
+  double seconds = 0;
+  std::string file;
+};
+
+struct Totals {
+  std::uint64_t seeds = 0, failed = 0, operations = 0, acked = 0, deliveries = 0, power = 0, deaths = 0;
+  double simulated = 0;
+};
+
+bool run_one(std::uint64_t seed, const Arguments& a, Totals& t) {
+  std::snprintf(seed_text, sizeof seed_text, "%llu", static_cast<unsigned long long>(seed));
+  SeedResult r = weir::sim::run_seed(seed, a.verbose);
+  if (a.twice && r.failure.empty()) {
+    SeedResult again = weir::sim::run_seed(seed, false);
+    if (again.hash != r.hash) r.failure = "not deterministic: two runs have different hashes";
+  }
+  ++t.seeds;
+  t.operations += r.operations;
+  t.acked += r.acked;
+  t.deliveries += r.deliveries;
+  t.power += r.power_losses;
+  t.deaths += r.power_losses + r.other_deaths;
+  t.simulated += r.simulated_seconds;
+  if (r.failure.empty()) {
+    if (a.one)
+      std::printf("seed %s good, hash %016llx\n", seed_text, static_cast<unsigned long long>(r.hash));
+    return true;
+  }
+  ++t.failed;
+  if (!a.verbose && !a.keep_going) {
+    std::size_t from = r.last_events.size() > 40 ? r.last_events.size() - 40 : 0;
+    for (std::size_t i = from; i < r.last_events.size(); ++i) std::printf("  %s\n", r.last_events[i].c_str());
+  }
+  std::printf("FAILED seed %s: %s\n", seed_text, r.failure.c_str());
+  std::fflush(stdout);
+  return false;
+}
+
+bool parse(int argc, char** argv, Arguments& a) {
+  for (int i = 1; i < argc; ++i) {
+    std::string s = argv[i];
+    auto value = [&]() -> const char* { return i + 1 < argc ? argv[++i] : "0"; };
+    if (s == "--seeds")
+      a.seeds = std::strtoull(value(), nullptr, 10);
+    else if (s == "--first")
+      a.first = std::strtoull(value(), nullptr, 10);
+    else if (s == "--seconds")
+      a.seconds = std::strtod(value(), nullptr);
+    else if (s == "--file")
+      a.file = value();
+    else if (s == "--twice")
+      a.twice = true;
+    else if (s == "--keep-going")
+      a.keep_going = true;
+    else if (s == "-v")
+      a.verbose = true;
+    else if (s == "--seed")
+      a.first = std::strtoull(value(), nullptr, 10), a.seeds = 1, a.one = true;
+    else
+      return false;
+  }
+  return true;
+}
+
+std::vector<std::uint64_t> seeds_of(const Arguments& a) {
+  std::vector<std::uint64_t> seeds;
+  if (a.file.empty()) {
+    for (std::uint64_t i = 0; i < a.seeds; ++i) seeds.push_back(a.first + i);
+    return seeds;
+  }
+  std::ifstream in(a.file);
+  for (std::string line; std::getline(in, line);) {
+    if (!line.empty() && line[0] != '#') seeds.push_back(std::strtoull(line.c_str(), nullptr, 10));
+  }
+  return seeds;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments a;
+  if (!parse(argc, argv, a)) {
+    std::fprintf(stderr,
+                 "usage: weir-sim [--seeds N] [--first S] [--seconds T] [--file F] [--seed S] [--twice] [-v] "
+                 "[--keep-going]\n");
+    return 2;
+  }
+  for (int s : {SIGABRT, SIGSEGV, SIGFPE, SIGBUS}) std::signal(s, on_signal);
+  Totals t;
+  auto began = std::chrono::steady_clock::now();
+  auto spent = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  };
+  for (std::uint64_t seed : seeds_of(a)) {
+    if (a.seconds > 0 && spent() > a.seconds) break;
+    if (!run_one(seed, a, t) && !a.keep_going) break;
+  }
+  std::printf(
+      "%llu seeds, %llu failed; %.0f simulated s in %.1f s (%.0f s/s); %llu operations, %llu acks, "
+      "%llu deliveries, %llu deaths (%llu power losses)\n",
+      static_cast<unsigned long long>(t.seeds), static_cast<unsigned long long>(t.failed), t.simulated,
+      spent(), t.simulated / spent(), static_cast<unsigned long long>(t.operations),
+      static_cast<unsigned long long>(t.acked), static_cast<unsigned long long>(t.deliveries),
+      static_cast<unsigned long long>(t.deaths), static_cast<unsigned long long>(t.power));
+  return t.failed ? 1 : 0;
+}

@@ -1,0 +1,567 @@
+#include "tests/sim/workload.h"
+
+#include <algorithm>
+
+#include "broker/api/json_value.h"
+#include "broker/base/text.h"
+#include "broker/proto/ack_subject.h"
+#include "broker/proto/headers.h"
+
+namespace weir::sim {
+
+namespace {
+
+constexpr Nanos kRequestTimeout = 5 * kSecond;
+constexpr int kNoSuchStream = 10059;
+constexpr int kNoSuchConsumer = 10014;
+constexpr int kNoMessage = 10037;
+constexpr int kNoSequence = 10043;
+
+const api::JsonValue* walk(const api::JsonValue* v, std::initializer_list<const char*> path) {
+  for (const char* name : path) v = v ? v->find(name) : nullptr;
+  return v;
+}
+
+}  // namespace
+
+// ---- answers ---------------------------------------------------------------------------------
+
+std::uint64_t ApiReply::number(std::initializer_list<const char*> path) const {
+  const auto* v = walk(body.get(), path);
+  return v && v->unsigned_() ? *v->unsigned_() : 0;
+}
+
+std::string ApiReply::text(std::initializer_list<const char*> path) const {
+  const auto* v = walk(body.get(), path);
+  return v && v->string() ? *v->string() : "";
+}
+
+bool ApiReply::flag(const char* name) const {
+  const auto* v = body ? body->find(name) : nullptr;
+  return v && v->boolean() && *v->boolean();
+}
+
+std::optional<ApiReply> parse_reply(const Delivered& m, Verdict& verdict) {
+  ApiReply r;
+  if (m.payload.empty()) {
+    r.code = m.status();
+    if (r.code == 0) verdict.fail("an answer without body and status");
+    return r;
+  }
+  auto parsed = api::parse_json(m.payload);
+  auto* value = std::get_if<api::JsonValue>(&parsed);
+  if (!value || !value->object()) {
+    verdict.fail("an answer that is no JSON object: " + m.payload.substr(0, 100));
+    return std::nullopt;
+  }
+  r.body = std::make_shared<const api::JsonValue>(std::move(*value));
+  r.type = r.text({"type"});
+  if (!r.body->find("error")) return r;
+  r.code = static_cast<int>(r.number({"error", "code"}));
+  r.err_code = static_cast<int>(r.number({"error", "err_code"}));
+  if (r.code < 400 || r.code > 599 || r.err_code < 10000 || r.text({"error", "description"}).empty()) {
+    verdict.fail("a malformed error: " + m.payload.substr(0, 200));
+    return std::nullopt;
+  }
+  return r;
+}
+
+std::optional<SeenMessage> message_of(const ApiReply& r) {
+  SeenMessage m;
+  m.seq = r.number({"message", "seq"});
+  m.subject = r.text({"message", "subject"});
+  auto data = base64_decode(r.text({"message", "data"}));
+  auto headers = base64_decode(r.text({"message", "hdrs"}));
+  if (m.seq == 0 || !data || !headers) return std::nullopt;
+  m.payload = std::move(*data);
+  m.headers = std::move(*headers);
+  return m;
+}
+
+// The answer carries the stored headers behind its own; what is compared is their text.
+std::optional<SeenMessage> message_of_direct(const Delivered& d) {
+  proto::HeaderView h(d.headers);
+  auto seq = h.find("Nats-Sequence");
+  auto subject = h.find("Nats-Subject");
+  if (!seq || !subject) return std::nullopt;
+  SeenMessage m;
+  m.seq = parse_u64(*seq).value_or(0);
+  m.subject = std::string(*subject);
+  m.payload = d.payload;
+  std::string rest = d.headers;
+  std::size_t at = rest.find("Nats-Time-Stamp: ");
+  std::size_t end = at == std::string::npos ? at : rest.find("\r\n", at);
+  if (end == std::string::npos) return std::nullopt;
+  rest = rest.substr(end + 2);
+  if (rest != "\r\n") m.headers = "NATS/1.0\r\n" + rest;
+  return m;
+}
+
+// ---- the clients' days -----------------------------------------------------------------------
+
+Workload::Workload(env::testing::SimTime& time, SimNet& net, SimNode& node, WorkloadOptions options,
+                   Verdict& verdict, EventLog& events)
+    : time_(time), node_(node), options_(options), verdict_(verdict), events_(events), prng_(options.seed) {
+  for (unsigned i = 0; i < options_.streams; ++i) streams_.emplace_back(i, verdict);
+  for (unsigned i = 0; i < options_.streams; ++i) streams_[i].settings.name = "S" + std::to_string(i);
+  for (unsigned i = 0; i < options_.clients; ++i) {
+    clients_.push_back(std::make_unique<SimClient>(time, net, i, node.endpoint()));
+  }
+}
+
+Workload::~Workload() = default;
+
+void Workload::begin() {
+  paused_ = false;
+  for (auto& c : clients_) {
+    c->connect();
+    next(*c);
+  }
+}
+
+bool Workload::all_connected() const {
+  return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->connected(); });
+}
+
+void Workload::next(SimClient& c) {
+  Nanos wait = 1 + static_cast<Nanos>(prng_.below(static_cast<std::uint64_t>(options_.think_max)));
+  c.loop().at(c.loop().now() + wait, [this, &c] {
+    if (!c.violation.empty()) verdict_.fail("client " + std::to_string(c.number()) + ": " + c.violation);
+    if (!paused_ && c.connected()) act(c);
+    next(c);
+  });
+}
+
+void Workload::act(SimClient& c) {
+  ++counts.operations;
+  StreamHistory& s = streams_[prng_.below(streams_.size())];
+  if (s.life == StreamHistory::Life::kNone) return create_stream(c, s);
+  if (s.life != StreamHistory::Life::kLive) return;
+  std::uint64_t dice = prng_.below(1000);
+  if (dice < 500) return publish_some(c, s);
+  if (dice < 560) return read(c, s);
+  if (dice < 600) return delete_message(c, s);
+  if (dice < 610) return purge(c, s);
+  if (dice < 620) return update_stream(c, s);
+  if (dice < 623) return delete_stream(c, s);
+  if (dice < 660) return create_consumer(c, s);
+  if (dice < 980) return use_consumer(c, s);
+  if (dice < 990) return c.stall(static_cast<Nanos>(prng_.below(300)) * kMillisecond);
+  if (dice < 995) return c.disconnect();
+  call(c, "$JS.API.STREAM.INFO." + s.settings.name, "", [](const ApiReply*) {});
+}
+
+void Workload::call(SimClient& c, const std::string& subject, const std::string& body, Done done) {
+  ++in_flight_;
+  c.request(subject, "", body, kRequestTimeout,
+            [this, subject, done = std::move(done)](Answer a, const Delivered& m) {
+              --in_flight_;
+              if (a != Answer::kReply) return done(nullptr);
+              auto r = parse_reply(m, verdict_);
+              if (!r) return;
+              if (r->err_code) {
+                events_.add(subject + ": error " + std::to_string(r->err_code) + " " +
+                            r->text({"error", "description"}));
+              }
+              done(&*r);
+            });
+}
+
+StreamHistory* Workload::stream_named(const std::string& name) {
+  for (auto& s : streams_) {
+    if (s.settings.name == name) return &s;
+  }
+  return nullptr;
+}
+
+// ---- streams ---------------------------------------------------------------------------------
+
+StreamSettings Workload::random_settings(const std::string& name) {
+  StreamSettings s;
+  s.name = name;
+  s.file = prng_.chance(5, 6);
+  s.work_queue = prng_.chance(1, 4);
+  s.discard_new = prng_.chance(1, 4);
+  s.allow_direct = !prng_.chance(1, 5);
+  if (prng_.chance(1, 4)) s.max_msgs = static_cast<std::int64_t>(prng_.between(5, 300));
+  if (prng_.chance(1, 5)) s.max_bytes = static_cast<std::int64_t>(prng_.between(3000, 60'000));
+  if (prng_.chance(1, 4)) s.max_msgs_per_subject = static_cast<std::int64_t>(prng_.between(1, 30));
+  if (prng_.chance(1, 6)) s.max_age = static_cast<Nanos>(prng_.between(1, 10)) * kSecond;
+  if (s.max_age) s.duplicate_window = s.max_age;
+  return s;
+}
+
+void Workload::create_stream(SimClient& c, StreamHistory& s) {
+  s.life = StreamHistory::Life::kCreating;
+  StreamSettings wanted = random_settings(s.settings.name);
+  s.reset(wanted);
+  auto ask = std::make_shared<std::function<void()>>();
+  *ask = [this, &c, &s, wanted, weak = std::weak_ptr(ask)] {
+    auto again = [&c, keep = weak.lock()] {
+      c.loop().at(c.loop().now() + 50 * kMillisecond, [keep] { (*keep)(); });
+    };
+    call(c, "$JS.API.STREAM.CREATE." + wanted.name, wanted.json(),
+         [&s, again, wanted, this](const ApiReply* r) {
+           if (!r || r->code) return again();
+           if (r->text({"config", "name"}) != wanted.name) verdict_.fail("created stream has another name");
+           s.life = StreamHistory::Life::kLive;
+           events_.add("stream created: " + wanted.json());
+         });
+  };
+  (*ask)();
+}
+
+void Workload::delete_stream(SimClient& c, StreamHistory& s) {
+  s.life = StreamHistory::Life::kDeleting;
+  std::string name = s.settings.name;
+  auto ask = std::make_shared<std::function<void()>>();
+  *ask = [this, &c, &s, name, weak = std::weak_ptr(ask)] {
+    auto again = [&c, keep = weak.lock()] {
+      c.loop().at(c.loop().now() + 50 * kMillisecond, [keep] { (*keep)(); });
+    };
+    call(c, "$JS.API.STREAM.DELETE." + name, "", [this, &s, name, again](const ApiReply* r) {
+      if (!r || (r->code && r->err_code != kNoSuchStream)) return again();
+      drop_consumers(name);
+      s.life = StreamHistory::Life::kNone;
+      events_.add("stream deleted: " + name);
+    });
+  };
+  (*ask)();
+}
+
+void Workload::update_stream(SimClient& c, StreamHistory& s) {
+  StreamSettings to = s.settings;
+  if (to.max_msgs > 0) to.max_msgs = static_cast<std::int64_t>(prng_.between(5, 300));
+  if (to.max_bytes > 0) to.max_bytes = static_cast<std::int64_t>(prng_.between(3000, 60'000));
+  if (to.max_msgs_per_subject > 0) to.max_msgs_per_subject = static_cast<std::int64_t>(prng_.between(1, 30));
+  s.changing(to);
+  unsigned life = s.incarnation;
+  call(c, "$JS.API.STREAM.UPDATE." + to.name, to.json(), [this, &s, to, life](const ApiReply* r) {
+    if (!r || r->code || s.incarnation != life || s.life != StreamHistory::Life::kLive) return;
+    if (r->number({"config", "max_age"}) != static_cast<std::uint64_t>(to.max_age))
+      verdict_.fail("updated stream has another max_age");
+    s.changed(to);
+  });
+}
+
+void Workload::drop_consumers(const std::string& stream) {
+  for (auto it = consumers_.begin(); it != consumers_.end();) {
+    if (it->second.settings.stream != stream) {
+      ++it;
+      continue;
+    }
+    if (it->second.subscription) clients_[it->second.owner]->unsubscribe(it->second.subscription);
+    it = consumers_.erase(it);
+  }
+}
+
+void Workload::node_started() {
+  for (auto& s : streams_) {
+    if (s.settings.file || s.life != StreamHistory::Life::kLive) continue;
+    drop_consumers(s.settings.name);
+    s.reset(s.settings);
+  }
+}
+
+// ---- publishes -------------------------------------------------------------------------------
+
+std::string Workload::subject_of(const StreamHistory& s) {
+  return s.settings.name + ".k" + std::to_string(prng_.below(options_.subjects));
+}
+
+void Workload::publish_some(SimClient& c, StreamHistory& s) {
+  if (!retry_.empty() && prng_.chance(1, 2)) {
+    std::uint64_t id = retry_.back();
+    retry_.pop_back();
+    const Attempt& a = attempts_.at(id);
+    StreamHistory& of = streams_[a.stream];
+    bool in_time = now() - a.first_sent < of.settings.duplicate_window / 2;
+    if (in_time && of.incarnation == a.incarnation && of.life == StreamHistory::Life::kLive) send(c, id);
+    return;
+  }
+  std::uint64_t n = prng_.between(1, options_.burst_max);
+  for (std::uint64_t i = 0; i < n; ++i) publish_new(c, s);
+}
+
+void Workload::publish_new(SimClient& c, StreamHistory& s) {
+  Attempt a;
+  a.id = next_attempt_++;
+  a.stream = static_cast<unsigned>(&s - streams_.data());
+  a.incarnation = s.incarnation;
+  a.subject = subject_of(s);
+  a.payload = "m" + std::to_string(a.id) + ".";
+  std::size_t fill = prng_.chance(1, 60) ? options_.payload_max * 12 : options_.payload_max;
+  a.payload.append(prng_.below(fill), static_cast<char>('a' + a.id % 26));
+  a.first_sent = now();
+  std::string lines;
+  if (prng_.chance(3, 10)) {
+    a.msg_id = "id-" + std::to_string(a.id);
+    lines += "Nats-Msg-Id: " + a.msg_id + "\r\n";
+  } else if (prng_.chance(1, 12) && !s.content().empty()) {
+    a.expected_last = s.content().rbegin()->first;
+    lines += "Nats-Expected-Last-Sequence: " + std::to_string(*a.expected_last) + "\r\n";
+  } else if (prng_.chance(1, 10)) {
+    std::uint64_t last = 0;
+    for (const auto& [seq, id] : s.content()) {
+      if (attempts_.at(id).subject == a.subject) last = seq;
+    }
+    a.expected_subject_last = last;
+    lines += "Nats-Expected-Last-Subject-Sequence: " + std::to_string(last) + "\r\n";
+  } else if (prng_.chance(1, 8)) {
+    lines += "X-Number: " + std::to_string(a.id) + "\r\n";
+  }
+  if (!lines.empty()) a.headers = "NATS/1.0\r\n" + lines + "\r\n";
+  std::uint64_t id = a.id;
+  attempts_.emplace(id, std::move(a));
+  ++counts.publishes;
+  send(c, id);
+}
+
+void Workload::send(SimClient& c, std::uint64_t attempt) {
+  if (!c.connected()) return;
+  Attempt& a = attempts_.at(attempt);
+  StreamHistory& s = streams_[a.stream];
+  ++a.sends;
+  ++a.unknown;
+  ++in_flight_;
+  c.request(a.subject, a.headers, a.payload, kRequestTimeout,
+            [this, &s, attempt, floor = s.floor()](Answer answer, const Delivered& m) {
+              --in_flight_;
+              published(s, attempt, floor, answer, m);
+            });
+}
+
+void Workload::published(StreamHistory& s, std::uint64_t attempt, std::uint64_t floor, Answer answer,
+                         const Delivered& m) {
+  Attempt& a = attempts_.at(attempt);
+  if (answer != Answer::kReply) {
+    ++counts.unknown;
+    if (!a.msg_id.empty()) retry_.push_back(attempt);
+    return;
+  }
+  auto r = parse_reply(m, verdict_);
+  if (!r) return;
+  if (r->code) {
+    // An answer that says 503 may speak of a group that stopped with the entry on its way.
+    if (r->code == 503 && r->err_code) return;
+    --a.unknown;
+    a.refused = !a.acked;
+    return;
+  }
+  --a.unknown;
+  ++counts.acked;
+  // Sent again because its first answer was lost: the same acknowledgement comes twice.
+  if (!a.msg_id.empty() && prng_.chance(1, 10)) retry_.push_back(attempt);
+  if (s.life == StreamHistory::Life::kLive) {
+    if (r->text({"stream"}) != s.settings.name) verdict_.fail("a PubAck of another stream");
+    s.acked(a, r->number({"seq"}), r->flag("duplicate"), floor, now());
+  }
+}
+
+// ---- reads and removals ----------------------------------------------------------------------
+
+void Workload::read(SimClient& c, StreamHistory& s) {
+  std::uint64_t last = s.content().empty() ? 1 : s.content().rbegin()->first;
+  std::string body = "{\"seq\":" + std::to_string(prng_.between(1, last + 2)) + "}";
+  if (prng_.chance(1, 3)) body = "{\"last_by_subj\":\"" + subject_of(s) + "\"}";
+  unsigned life = s.incarnation;
+  if (!s.settings.allow_direct || prng_.chance(1, 2)) {
+    return call(c, "$JS.API.STREAM.MSG.GET." + s.settings.name, body, [this, &s, life](const ApiReply* r) {
+      if (!r || s.incarnation != life || s.life != StreamHistory::Life::kLive) return;
+      if (r->err_code == kNoMessage || r->code) return;
+      auto m = message_of(*r);
+      if (!m) return verdict_.fail("MSG.GET without a message");
+      s.seen("get:", *m, attempts_);
+    });
+  }
+  ++in_flight_;
+  c.request("$JS.API.DIRECT.GET." + s.settings.name, "", body, kRequestTimeout,
+            [this, &s, life](Answer a, const Delivered& d) {
+              --in_flight_;
+              if (a != Answer::kReply || s.incarnation != life || s.life != StreamHistory::Life::kLive)
+                return;
+              if (d.status() != 0) return;
+              auto m = message_of_direct(d);
+              if (!m) return verdict_.fail("a direct get without its headers");
+              s.seen("direct get:", *m, attempts_);
+            });
+}
+
+void Workload::delete_message(SimClient& c, StreamHistory& s) {
+  if (s.content().empty()) return;
+  auto it = s.content().lower_bound(prng_.between(1, s.content().rbegin()->first));
+  std::uint64_t seq = it->first;
+  s.delete_sent(seq);
+  unsigned life = s.incarnation;
+  call(c, "$JS.API.STREAM.MSG.DELETE." + s.settings.name, "{\"seq\":" + std::to_string(seq) + "}",
+       [this, &s, seq, life](const ApiReply* r) {
+         if (!r || s.incarnation != life || s.life != StreamHistory::Life::kLive) return;
+         if (!r->code || r->err_code == kNoSequence) s.delete_confirmed(seq);
+       });
+}
+
+void Workload::purge(SimClient& c, StreamHistory& s) {
+  std::string subject, body;
+  bool partial = prng_.chance(1, 2);
+  if (prng_.chance(1, 2)) subject = subject_of(s);
+  if (!subject.empty()) body = "\"filter\":\"" + subject + "\"";
+  if (partial)
+    body += std::string(body.empty() ? "" : ",") + "\"keep\":" + std::to_string(prng_.between(1, 20));
+  std::size_t n = s.purge_sent(subject, partial, now());
+  unsigned life = s.incarnation;
+  call(c, "$JS.API.STREAM.PURGE." + s.settings.name, "{" + body + "}",
+       [this, &s, n, life](const ApiReply* r) {
+         if (!r || s.incarnation != life) return;
+         s.purge_ended(n, r->code == 0, now());
+       });
+}
+
+// ---- consumers -------------------------------------------------------------------------------
+
+void Workload::create_consumer(SimClient& c, StreamHistory& s) {
+  ConsumerSettings k;
+  k.stream = s.settings.name;
+  k.name = "c" + std::to_string(next_consumer_++);
+  unsigned have = 0;
+  for (const auto& [key, h] : consumers_) have += h.settings.stream == k.stream;
+  if (have >= (s.settings.work_queue ? 1u : 4u)) return;
+  if (s.settings.work_queue) {
+    k.name = "wq";
+  } else {
+    if (prng_.chance(1, 3)) k.filter = subject_of(s);
+    k.durable = prng_.chance(3, 4);
+    k.push = prng_.chance(1, 4);
+    if (prng_.chance(1, 4)) k.max_deliver = static_cast<std::int64_t>(prng_.between(1, 4));
+  }
+  k.ack_wait = static_cast<Nanos>(prng_.between(200, 3000)) * kMillisecond;
+  if (prng_.chance(1, 4)) k.max_ack_pending = static_cast<std::int64_t>(prng_.between(1, 10));
+  std::string key = k.stream + "/" + k.name;
+  if (k.push) k.deliver_subject = "_P." + k.name;
+  ConsumerHistory& h = consumers_.emplace(key, ConsumerHistory(k, verdict_)).first->second;
+  h.owner = c.number();
+  if (k.push) {
+    h.subscription = c.subscribe(k.deliver_subject,
+                                 [this, &c, key](const Delivered& m) { delivered(c, key, m, now(), false); });
+  }
+  unsigned life = s.incarnation;
+  call(c, "$JS.API.CONSUMER.CREATE." + k.stream + "." + k.name, k.json(),
+       [this, &s, &c, key, life](const ApiReply* r) {
+         auto it = consumers_.find(key);
+         if (s.incarnation != life || it == consumers_.end()) return;
+         if (r && !r->code) {
+           it->second.ready = true;
+           return;
+         }
+         if (it->second.subscription) c.unsubscribe(it->second.subscription);
+         consumers_.erase(it);  // if it exists all the same, nobody uses it
+       });
+}
+
+void Workload::use_consumer(SimClient& c, StreamHistory& s) {
+  std::vector<std::string> of;
+  for (const auto& [key, h] : consumers_) {
+    if (h.settings.stream == s.settings.name && h.ready) of.push_back(key);
+  }
+  if (of.empty()) return;
+  std::string key = of[prng_.below(of.size())];
+  ConsumerHistory& h = consumers_.at(key);
+  unsigned life = s.incarnation;
+  if (prng_.chance(1, 10)) {
+    unsigned node_life = node_.lives();
+    return call(c, "$JS.API.CONSUMER.INFO." + h.settings.stream + "." + h.settings.name, "",
+                [this, key, node_life, &s, life](const ApiReply* r) {
+                  auto it = consumers_.find(key);
+                  if (!r || r->code || it == consumers_.end() || s.incarnation != life) return;
+                  if (node_life == node_.lives())
+                    it->second.info(r->number({"ack_floor", "stream_seq"}), node_life);
+                });
+  }
+  if (prng_.chance(1, 60)) {
+    return call(c, "$JS.API.CONSUMER.DELETE." + h.settings.stream + "." + h.settings.name, "",
+                [this, key, &s, life](const ApiReply* r) {
+                  auto it = consumers_.find(key);
+                  if (it == consumers_.end() || s.incarnation != life) return;
+                  if (!r || (r->code && r->err_code != kNoSuchConsumer)) {
+                    it->second.ready = false;  // nobody knows
+                    return;
+                  }
+                  if (it->second.subscription)
+                    clients_[it->second.owner]->unsubscribe(it->second.subscription);
+                  consumers_.erase(it);
+                });
+  }
+  if (h.settings.push) return;
+  pull(c, key, static_cast<unsigned>(prng_.between(1, 12)),
+       static_cast<Nanos>(prng_.between(20, 900)) * kMillisecond, false, [] {});
+}
+
+void Workload::pull(SimClient& c, const std::string& consumer, unsigned batch, Nanos expires, bool ack_all,
+                    std::function<void()> done) {
+  const ConsumerSettings k = consumers_.at(consumer).settings;
+  std::string inbox = c.new_inbox();
+  Mono asked = now();
+  ++in_flight_;
+  auto sid = std::make_shared<std::uint64_t>(0);
+  auto finish = [this, &c, sid, done = std::move(done)] {
+    if (*sid == 0) return;
+    c.unsubscribe(std::exchange(*sid, 0));
+    --in_flight_;
+    done();
+  };
+  auto left = std::make_shared<unsigned>(batch);
+  *sid = c.subscribe(inbox, [this, &c, consumer, asked, finish, left, ack_all](const Delivered& m) {
+    if (m.status() == 100) return;
+    if (m.status() != 0) return finish();
+    delivered(c, consumer, m, asked, ack_all);
+    if (--*left == 0) finish();
+  });
+  c.loop().at(c.loop().now() + expires + 500 * kMillisecond, finish);
+  c.publish("$JS.API.CONSUMER.MSG.NEXT." + k.stream + "." + k.name, inbox, "",
+            "{\"batch\":" + std::to_string(batch) + ",\"expires\":" + std::to_string(expires) + "}");
+}
+
+void Workload::delivered(SimClient& c, const std::string& consumer, const Delivered& m, Mono asked,
+                         bool ack_all) {
+  auto at = proto::parse_ack_subject(m.reply);
+  auto it = consumers_.find(consumer);
+  if (!at) return verdict_.fail("a delivery without an ack subject: " + m.reply);
+  if (it == consumers_.end()) return;  // deleted meanwhile
+  StreamHistory* s = stream_named(it->second.settings.stream);
+  if (!s || s->life != StreamHistory::Life::kLive) return;
+  ++counts.deliveries;
+  std::uint64_t seq = at->stream_seq.v;
+  s->seen("delivery:", {seq, m.subject, m.headers, m.payload}, attempts_);
+  it->second.delivered(seq, m.subject, at->deliveries, asked);
+  std::uint64_t dice = ack_all ? 0 : prng_.below(100);
+  if (dice < 40) return acknowledge(c, consumer, seq, m.reply, "+ACK", true);
+  if (dice < 60) return acknowledge(c, consumer, seq, m.reply, "+ACK", false);
+  if (dice < 65) return acknowledge(c, consumer, seq, m.reply, "+TERM", true);
+  if (dice < 75) return acknowledge(c, consumer, seq, m.reply, "-NAK", false);
+  if (dice < 80) return acknowledge(c, consumer, seq, m.reply, "+WPI", true);
+}
+
+void Workload::acknowledge(SimClient& c, const std::string& consumer, std::uint64_t seq,
+                           const std::string& reply, const char* word, bool confirm) {
+  bool final = std::string_view(word) == "+ACK" || std::string_view(word) == "+TERM";
+  auto it = consumers_.find(consumer);
+  StreamHistory* s = stream_named(it->second.settings.stream);
+  if (final) s->consumption_sent(seq);
+  if (!confirm) {
+    (void)c.publish(reply, "", "", word);
+    return;
+  }
+  ++in_flight_;
+  unsigned life = s->incarnation;
+  c.request(reply, "", word, kRequestTimeout,
+            [this, s, consumer, seq, final, life](Answer a, const Delivered& m) {
+              --in_flight_;
+              auto at = consumers_.find(consumer);
+              if (a != Answer::kReply || m.status() != 0 || !final || at == consumers_.end() ||
+                  s->incarnation != life)
+                return;
+              at->second.ack_confirmed(seq, now());
+              s->consumption_confirmed(seq);
+            });
+}
+
+}  // namespace weir::sim

@@ -1,0 +1,123 @@
+// tests/sim/workload.h - clients that use the whole JetStream API at random, and remember what they saw.
+//
+// Each client does one thing at a time, then waits a little. Answers go to the histories (checkers/),
+// which decide what is wrong. pause() stops new work; idle() tells when nothing is in flight.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/sim/checkers/consumer_history.h"
+#include "tests/sim/checkers/stream_history.h"
+#include "tests/sim/sim_client.h"
+#include "tests/sim/world.h"
+
+namespace weir::api {
+class JsonValue;
+}
+
+namespace weir::sim {
+
+/// A JetStream answer: `err_code` of its error, or 0.
+struct ApiReply {
+  int code = 0, err_code = 0;
+  std::string type;
+  std::shared_ptr<const api::JsonValue> body;
+  std::uint64_t number(std::initializer_list<const char*> path) const;
+  std::string text(std::initializer_list<const char*> path) const;
+  bool flag(const char* name) const;
+};
+/// Malformed answers fail the verdict and give nullopt. 503 without a body (no responders) has code 503.
+std::optional<ApiReply> parse_reply(const Delivered& m, Verdict& verdict);
+/// The message of a MSG.GET or DIRECT.GET answer.
+std::optional<SeenMessage> message_of(const ApiReply& r);
+std::optional<SeenMessage> message_of_direct(const Delivered& m);
+
+struct WorkloadOptions {
+  std::uint64_t seed = 0;
+  unsigned clients = 3;
+  unsigned streams = 3;
+  unsigned subjects = 5;
+  std::size_t payload_max = 800;
+  Nanos think_max = 40 * kMillisecond;
+  unsigned burst_max = 8;
+};
+
+class Workload {
+ public:
+  Workload(env::testing::SimTime& time, SimNet& net, SimNode& node, WorkloadOptions options, Verdict& verdict,
+           EventLog& events);
+  ~Workload();
+
+  void begin();
+  void pause() { paused_ = true; }
+  void resume() { paused_ = false; }
+  bool idle() const { return in_flight_ == 0; }
+  bool all_connected() const;
+  /// The node lost its memory: memory streams begin anew.
+  void node_started();
+
+  SimClient& client(std::size_t i) { return *clients_[i]; }
+  std::size_t client_count() const { return clients_.size(); }
+  std::vector<StreamHistory>& streams() { return streams_; }
+  std::map<std::string, ConsumerHistory>& consumers() { return consumers_; }
+  std::map<std::uint64_t, Attempt>& attempts() { return attempts_; }
+  struct Counts {
+    std::uint64_t operations = 0, publishes = 0, acked = 0, deliveries = 0, unknown = 0;
+  };
+  Counts counts;
+
+  /// One pull of `batch` messages, each acknowledged with confirmation; `done` when it ended.
+  void pull(SimClient& c, const std::string& consumer, unsigned batch, Nanos expires, bool ack_all,
+            std::function<void()> done);
+  void delivered(SimClient& c, const std::string& consumer, const Delivered& m, Mono asked, bool ack_all);
+
+ private:
+  using Done = std::function<void(const ApiReply*)>;  // null: no answer
+
+  void next(SimClient& c);
+  void act(SimClient& c);
+  void call(SimClient& c, const std::string& subject, const std::string& body, Done done);
+  void create_stream(SimClient& c, StreamHistory& s);
+  void delete_stream(SimClient& c, StreamHistory& s);
+  void update_stream(SimClient& c, StreamHistory& s);
+  StreamSettings random_settings(const std::string& name);
+  void publish_some(SimClient& c, StreamHistory& s);
+  void publish_new(SimClient& c, StreamHistory& s);
+  void send(SimClient& c, std::uint64_t attempt);
+  void published(StreamHistory& s, std::uint64_t attempt, std::uint64_t floor, Answer answer,
+                 const Delivered& m);
+  void read(SimClient& c, StreamHistory& s);
+  void delete_message(SimClient& c, StreamHistory& s);
+  void purge(SimClient& c, StreamHistory& s);
+  void create_consumer(SimClient& c, StreamHistory& s);
+  void use_consumer(SimClient& c, StreamHistory& s);
+  void drop_consumers(const std::string& stream);
+  void acknowledge(SimClient& c, const std::string& consumer, std::uint64_t seq, const std::string& reply,
+                   const char* word, bool confirm);
+  StreamHistory* stream_named(const std::string& name);
+  std::string subject_of(const StreamHistory& s);
+  Mono now() const { return time_.now(); }
+
+  env::testing::SimTime& time_;
+  SimNode& node_;
+  WorkloadOptions options_;
+  Verdict& verdict_;
+  EventLog& events_;
+  Prng prng_;
+  std::vector<std::unique_ptr<SimClient>> clients_;
+  std::vector<StreamHistory> streams_;
+  std::map<std::string, ConsumerHistory> consumers_;  // "stream/name"
+  std::map<std::uint64_t, Attempt> attempts_;
+  std::vector<std::uint64_t> retry_;
+  std::uint64_t next_attempt_ = 1;
+  unsigned next_consumer_ = 1;
+  unsigned in_flight_ = 0;
+  bool paused_ = true;
+};
+
+}  // namespace weir::sim

@@ -425,8 +425,8 @@ void JournalImpl::write_promise() {
 }
 
 void JournalImpl::close_later(Active active) {
-  // It may be inside a completion of this very file.
-  env_.loop.post([closing = std::move(active)] {});
+  pool_.retire(std::move(active.at.file));
+  pool_.retire(std::move(active.syncer));
 }
 
 void JournalImpl::fail(Error error) {

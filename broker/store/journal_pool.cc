@@ -24,7 +24,7 @@ void JournalPool::prepare(std::uint64_t bytes, std::uint64_t first_needed) {
     // Too small for an oversize frame. Its use number would be older than that of the frame's file,
     // so it must be stamped anew before frames go into it.
     free_.push_back({std::move(ready_->name), ready_->bytes});
-    env_.loop.post([closing = std::move(ready_->file)] {});  // perhaps this is its own completion
+    retire(std::move(ready_->file));
     ready_.reset();
   }
   begin();
@@ -86,6 +86,16 @@ void JournalPool::failed(Error error) {
   std::weak_ptr<bool> alive = alive_;
   env_.loop.post([this, alive, error = std::move(error)]() mutable {
     if (!alive.expired()) on_failed_(std::move(error));
+  });
+}
+
+void JournalPool::retire(std::unique_ptr<env::File> file) {
+  if (!file) return;
+  retired_.push_back(std::move(file));
+  if (retired_.size() > 1) return;
+  std::weak_ptr<bool> alive = alive_;
+  env_.loop.post([this, alive] {
+    if (!alive.expired()) retired_.clear();
   });
 }
 

@@ -52,6 +52,8 @@ class JournalPool {
   void give_back(std::string name, std::uint64_t bytes, std::uint64_t next_frame, std::uint64_t first_needed);
   void synced(std::uint64_t frame);
 
+  /// Closes a file in a later turn: this may be inside one of its completions.
+  void retire(std::unique_ptr<env::File> file);
   std::string path(const std::string& name) const { return at_.dir + "/" + name; }
   bool starved() const { return starved_ && !ready_; }
   /// Files that hold no frames: ready, being prepared, free or about to be removed.
@@ -84,6 +86,7 @@ class JournalPool {
   std::uint64_t first_needed_ = 1;
   std::vector<FreeFile> free_;
   std::vector<Doomed> doomed_;
+  std::vector<std::unique_ptr<env::File>> retired_;
   env::TimerId retry_ = 0;
 };
 

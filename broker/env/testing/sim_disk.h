@@ -205,6 +205,7 @@ class SimDisk final : public Disk {
 struct SimEnv {
   explicit SimEnv(std::uint64_t seed, SimDiskOptions options = {})
       : disk(loop, loop, seed, options), random(seed ^ 0x5eed), transport(loop) {}
+  ~SimEnv() { loop.forget_all(); }  // pending tasks may hold files of the disk
   SimLoop loop;
   SimDisk disk;
   SimRandom random;

@@ -42,7 +42,7 @@ class PullQueue {
   std::uint64_t wanted() const { return wanted_; }
   bool any_no_wait() const { return no_wait_ > 0; }
   /// Earliest deadline or heartbeat; may be early after a removal, never late.
-  Mono next_due() const { return next_due_; }
+  Mono next_due() const { return size_ == 0 ? none() : next_due_; }
 
   void push(PullRequest r);
   /// The one whose turn it is; the queue must not be empty. Valid until the next call.

@@ -9,6 +9,7 @@ namespace weir::sim {
 namespace {
 
 constexpr Nanos kBackLimit = 30 * kSecond;   // a dead node runs again
+constexpr std::uint64_t kTurnsAtOnceMax = 100'000;  // without time passing
 constexpr Nanos kQuietLimit = 40 * kSecond;  // everything in flight is answered or given up
 
 template <class T, std::size_t N>
@@ -113,10 +114,15 @@ class Run {
   Workload workload_;
   Auditor auditor_;
   bool faults_ = true;
+  Mono last_turn_{};
+  std::uint64_t turns_now_ = 0;
 };
 
 bool Run::step() {
   if (verdict_.failed() || !time_.turn()) return false;
+  turns_now_ = time_.now() == last_turn_ ? turns_now_ + 1 : 0;
+  last_turn_ = time_.now();
+  if (turns_now_ > kTurnsAtOnceMax) verdict_.fail("the node spins: it asks for turn after turn");
   net_.mix(node_.disk().counts().operations * 31 + static_cast<std::uint64_t>(time_.now().ns));
   node_.settle();
   return true;

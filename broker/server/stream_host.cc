@@ -17,8 +17,9 @@ constexpr Nanos kCheckpointRetry = kSecond;
 std::string group_prefix(GroupId id) {
   return "g/" + std::to_string(id.v) + "/";
 }
+// The state machine's keys; those of the messages' store are below "s/" (store_keys.h).
 std::string state_prefix(GroupId id) {
-  return group_prefix(id) + "s/";
+  return group_prefix(id) + "m/";
 }
 
 api::ApiError unavailable(const Error& why) {

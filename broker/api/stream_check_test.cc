@@ -166,7 +166,6 @@ TEST(StreamCheck, WhatIsNotThereYetIsRefusedNotIgnored) {
       [](auto& s) {
         s.subject_transform = SubjectTransform{"a", "b"};
       },
-      [](auto& s) { s.allow_msg_ttl = true; },
       [](auto& s) { s.subject_delete_marker_ttl = kSecond; },
       [](auto& s) { s.allow_msg_counter = true; },
       [](auto& s) { s.allow_atomic = true; },

@@ -22,7 +22,6 @@ constexpr Row<S> kStreamRows[] = {
     {"workqueue retention", [](const S& c) { return c.retention == Retention::kWorkQueue; }},
     {"s2 compression", [](const S& c) { return c.compression == Compression::kS2; }},
     {"consumer_limits", [](const S& c) { return c.consumer_limits != ConsumerLimits{}; }},
-    {"allow_msg_ttl", [](const S& c) { return c.allow_msg_ttl; }},
     {"subject_delete_marker_ttl", [](const S& c) { return c.subject_delete_marker_ttl != 0; }},
     {"allow_msg_counter", [](const S& c) { return c.allow_msg_counter; }},
     {"allow_atomic", [](const S& c) { return c.allow_atomic; }},

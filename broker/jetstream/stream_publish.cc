@@ -74,6 +74,9 @@ bool StreamMachine::refuse_by_form(const PublishCommand& p, const PublishHeaders
   if (!h.ttl.empty()) {
     if (!config_.allow_msg_ttl) return refuse(out, ErrCode::kMessageTTLDisabled);
     if (!valid_ttl(h.ttl)) return refuse(out, ErrCode::kMessageTTLInvalid);
+    // Single messages do not expire yet. Streams may allow it (clients set it on every key-value bucket),
+    // a message that asks for it is refused and not kept for ever. "never" asks for nothing.
+    if (h.ttl != "never") return refuse(out, ErrCode::kMessageTTLDisabled);
   }
   return false;
 }

@@ -27,7 +27,7 @@ void ApiServer::info(ApiRequest& r) {
   info.total.limits.max_bytes_required = limits.max_bytes_required;
   info.domain = options_.jetstream.domain;
   info.api.level = kApiLevel;
-  info.api.total = js_.api.total;
+  info.api.total = js_.api.total - 1;  // of those answered: without this one
   info.api.errors = js_.api.errors;
   reply(r, api::encode_account_info(info));
 }

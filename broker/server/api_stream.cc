@@ -20,6 +20,8 @@ std::uint64_t reserved(const api::StreamConfig& c) {
 api::StreamInfo ApiServer::shown(const StreamHost& stream) const {
   api::StreamInfo info = stream.info();
   api::add_reply_metadata(info.config.metadata, kCompatVersion, kApiLevel);
+  // Without a cluster only STREAM.INFO names a leader; clients compare the answers of create and info.
+  if (options_.cluster.name.empty()) info.cluster.reset();
   return info;
 }
 

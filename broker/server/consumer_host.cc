@@ -289,7 +289,7 @@ api::ConsumerInfo ConsumerHost::info(bool with_config) const {
   i.num_redelivered = static_cast<std::int64_t>(f.num_redelivered);
   i.num_waiting = static_cast<std::int64_t>(f.num_waiting);
   i.num_pending = f.num_pending;
-  i.cluster = stream_.cluster_info();
+  if (!js_.cluster_name.empty()) i.cluster = stream_.cluster_info();
   i.push_bound = f.push_bound;
   i.ts = js_.env.clock.wall();
   return i;

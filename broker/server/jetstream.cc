@@ -125,8 +125,7 @@ void JetStream::replay(const store::JournalRecord& record) {
     if (record.kind == store::RecordKind::kRemoved) strangers_.erase(record.group);
     return;
   }
-  Status s = it->second->replay(record);
-  if (!s) env_.log.error("stream " + it->second->name() + ": " + s.error().to_string());
+  (void)it->second->replay(record).has_value();  // an error stops the stream, which says so when it starts
 }
 
 void JetStream::stream_changed(const MetaOutcome& change, bool live) {

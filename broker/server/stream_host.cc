@@ -93,7 +93,7 @@ void StreamHost::start() {
   started_ = true;
   leader_since_ = js_.env.clock.wall();
   account_usage();
-  if (group_.why_stopped()) return;
+  if (group_.why_stopped()) return log_stopped();
   subscribe();
   for (const auto& [name, state] : machine_->consumers()) start_consumer(*state);
   arm_tick();
@@ -363,9 +363,15 @@ void StreamHost::arm_tick() {
   });
 }
 
-void StreamHost::stopped(const Error& why) {
+void StreamHost::log_stopped() const {
   js_.env.log.error("stream " + account_.name + "/" + identity_.name + " (group " +
-                    std::to_string(identity_.group.v) + ") stopped: " + why.detail);
+                    std::to_string(identity_.group.v) + ") stopped: " + group_.why_stopped()->detail);
+}
+
+void StreamHost::stopped(const Error& why) {
+  // While the journal is replayed nothing is said: a stream that was deleted has lost the start of its
+  // log, and the deletion is found further on.
+  if (started_) log_stopped();
   for (auto& entry : std::exchange(pending_, {})) failed_.emplace_back(std::move(entry), why);
   listed();
 }

@@ -112,6 +112,7 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   void count_bytes(std::uint64_t now);
   void arm_tick();
   void start_checkpoint();
+  void log_stopped() const;
   void checkpoint_done(RaftIndex index, const Status& status);
 
   JsContext& js_;

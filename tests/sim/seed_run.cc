@@ -8,9 +8,9 @@ namespace weir::sim {
 
 namespace {
 
-constexpr Nanos kBackLimit = 30 * kSecond;   // a dead node runs again
+constexpr Nanos kBackLimit = 30 * kSecond;          // a dead node runs again
 constexpr std::uint64_t kTurnsAtOnceMax = 100'000;  // without time passing
-constexpr Nanos kQuietLimit = 40 * kSecond;  // everything in flight is answered or given up
+constexpr Nanos kQuietLimit = 40 * kSecond;         // everything in flight is answered or given up
 
 template <class T, std::size_t N>
 T one_of(Prng& prng, const T (&choices)[N]) {

@@ -468,12 +468,13 @@ void Workload::use_consumer(SimClient& c, StreamHistory& s) {
   unsigned life = s.incarnation;
   if (prng_.chance(1, 10)) {
     unsigned node_life = node_.lives();
+    std::uint64_t floor = h.floor(node_life);
     return call(c, "$JS.API.CONSUMER.INFO." + h.settings.stream + "." + h.settings.name, "",
-                [this, key, node_life, &s, life](const ApiReply* r) {
+                [this, key, node_life, floor, &s, life](const ApiReply* r) {
                   auto it = consumers_.find(key);
                   if (!r || r->code || it == consumers_.end() || s.incarnation != life) return;
                   if (node_life == node_.lives())
-                    it->second.info(r->number({"ack_floor", "stream_seq"}), node_life);
+                    it->second.info(floor, r->number({"ack_floor", "stream_seq"}), node_life);
                 });
   }
   if (prng_.chance(1, 60)) {
@@ -550,11 +551,13 @@ void Workload::acknowledge(SimClient& c, const std::string& consumer, std::uint6
     (void)c.publish(reply, "", "", word);
     return;
   }
-  ++in_flight_;
+  // A push consumer never comes to rest: its acknowledgements are not waited for.
+  unsigned counted = it->second.settings.push ? 0 : 1;
+  in_flight_ += counted;
   unsigned life = s->incarnation;
   c.request(reply, "", word, kRequestTimeout,
-            [this, s, consumer, seq, final, life](Answer a, const Delivered& m) {
-              --in_flight_;
+            [this, s, consumer, seq, final, life, counted](Answer a, const Delivered& m) {
+              in_flight_ -= counted;
               auto at = consumers_.find(consumer);
               if (a != Answer::kReply || m.status() != 0 || !final || at == consumers_.end() ||
                   s->incarnation != life)

@@ -40,10 +40,10 @@ void ConsumerHistory::ack_confirmed(std::uint64_t seq, Mono now) {
   confirmed_.emplace(seq, now);
 }
 
-void ConsumerHistory::info(std::uint64_t ack_floor, unsigned life) {
-  if (life == floor_life_ && ack_floor < floor_)
-    return fail("ack floor went from " + std::to_string(floor_) + " back to " + std::to_string(ack_floor));
-  floor_ = ack_floor;
+void ConsumerHistory::info(std::uint64_t before, std::uint64_t ack_floor, unsigned life) {
+  if (ack_floor < before)
+    return fail("ack floor went from " + std::to_string(before) + " back to " + std::to_string(ack_floor));
+  floor_ = std::max(floor(life), ack_floor);
   floor_life_ = life;
 }
 

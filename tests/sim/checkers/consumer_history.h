@@ -3,7 +3,7 @@
 //   filter      only messages that match the filter are delivered
 //   double ack  a message whose ack or term was confirmed is not in the answer to a later request
 //   attempts    a message is not delivered more often than max_deliver, nor counted downwards
-//   floor       the ack floor never goes back while the node lives, nor below what confirmed acks prove
+//   floor       the ack floor never goes back while the node lives
 //   complete    after draining, every message that is stored was delivered at least once
 #pragma once
 
@@ -37,7 +37,10 @@ class ConsumerHistory {
   /// `asked` is when the pull that this answers was sent, or now for push.
   void delivered(std::uint64_t seq, const std::string& subject, std::uint64_t deliveries, Mono asked);
   void ack_confirmed(std::uint64_t seq, Mono now);
-  void info(std::uint64_t ack_floor, unsigned life);
+  /// An ack floor was shown; `before` is floor() when it was asked for.
+  void info(std::uint64_t before, std::uint64_t ack_floor, unsigned life);
+  /// Highest ack floor seen in this life of the node.
+  std::uint64_t floor(unsigned life) const { return life == floor_life_ ? floor_ : 0; }
   /// Every sequence of `stored` that matches was delivered.
   void drained(const std::map<std::uint64_t, std::string>& stored) const;
   bool matches(const std::string& subject) const {

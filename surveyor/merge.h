@@ -1,6 +1,6 @@
 // surveyor/merge.h - the replies of a round and what was known before -> one view of everything.
 //
-// Room:    pure: same rounds and times in, same snapshots out. All rules: docs/operations/metrics.md.
+// Room:    pure: same rounds and times in, same snapshots out. Rules in short: README.md..
 // Rules:   the leader's row wins and a follower's is never shown in its place; unknown is absent, not 0;
 //          a leader that misses a round keeps its values for kRoundsKept rounds, then they go and
 //          has_leader, replicas_online and quorum_margin stay until forget_after; a round without any

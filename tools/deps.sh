@@ -2,8 +2,8 @@
 # Debian packages that Weir needs, installed when missing. Sourced by tools/build, tools/up, tools/test.
 # Reasons: docs/dependencies.md.
 WEIR_BUILD_PACKAGES="g++ cmake ninja-build lld ccache git libasio-dev nlohmann-json3-dev libsimdjson-dev
-  libspdlog-dev libfmt-dev prometheus-cpp-dev libcpp-httplib-dev libnats-dev libgtest-dev libxxhash-dev
-  libroaring-dev libssl-dev libcrypt-dev zlib1g-dev python3"
+  libspdlog-dev libfmt-dev libcpp-httplib-dev libnats-dev libgtest-dev libxxhash-dev
+  libroaring-dev libssl-dev libcrypt-dev zlib1g-dev python3 python3-yaml"
 WEIR_RUN_PACKAGES="prometheus curl"
 WEIR_TEST_PACKAGES="clang clang-format libclang-rt-14-dev prometheus prometheus-alertmanager python3-venv curl jq"
 

@@ -46,6 +46,16 @@ TEST_F(JournalDamage, ADamagedPayloadIsNamedExactlyAndTheRestIsSalvaged) {
   EXPECT_EQ(rig.world.log.count(Level::kError), 1u);
 }
 
+TEST_F(JournalDamage, AFileCutShortIsReportedAlthoughThePromiseWentWithIt) {
+  write(4, kSecond);
+  std::string bytes = *rig.world.disk.content(kFile1);
+  rig.world.disk.put(kFile1, bytes.substr(0, 3 * kJournalBlock));
+  ASSERT_TRUE(rig.open());
+  EXPECT_TRUE(has_fault(0, 0, 0));
+  EXPECT_NE(rig.faults[0].detail.find("cut short, 12288 of 65536 bytes"), std::string::npos)
+      << rig.faults[0].detail;
+}
+
 TEST_F(JournalDamage, ADamagedTableEntryCostsThatRecordOnly) {
   write(4);
   ASSERT_TRUE(rig.world.disk.flip_bit(kFile1, 8192 + kFrameHeaderBytes + kTableEntryBytes + 16, 0));  // index

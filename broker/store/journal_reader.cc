@@ -138,6 +138,13 @@ void Recovery::classify_files() {
     bool before = open_front && i < first && files_[i].frames.empty();
     if (files_[i].header.use != 0 && (between || before)) {
       live_[i] = true;
+      // Files have their size before their first frame: what a shorter one lost may have been promised,
+      // with the promise.
+      if (files_[i].has_header && files_[i].bytes < files_[i].header.file_bytes) {
+        sink_.fault({GroupId(0), RaftIndex(0), RaftIndex(0),
+                     files_[i].name + ": cut short, " + std::to_string(files_[i].bytes) + " of " +
+                         std::to_string(files_[i].header.file_bytes) + " bytes are there"});
+      }
     } else if (files_[i].has_header || files_[i].is_zero || files_[i].header.use != 0) {
       found_.free.push_back({files_[i].name, files_[i].bytes});
     } else {

@@ -1,5 +1,7 @@
 #include "broker/server/consumer_host.h"
 
+#include <algorithm>
+
 #include "broker/base/limits.h"
 #include "broker/base/text.h"
 #include "broker/proto/client_writer.h"
@@ -251,6 +253,8 @@ void ConsumerHost::send_advisories(const ConsumerOutput& out) {
 }
 
 void ConsumerHost::set_timer(Mono at) {
+  // A step has just run: a deadline that is over already must not make the loop spin.
+  at = std::max(at, js_.env.clock.now() + kMillisecond);
   if (at == timer_at_ && timer_) return;
   js_.env.loop.cancel(timer_);
   timer_ = 0;

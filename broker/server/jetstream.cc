@@ -43,6 +43,7 @@ Status JetStream::start(std::string server_name) {
   catalog.roll_bytes_min = js_.tuning.catalog_roll_bytes;
   ASSIGN_OR_RETURN(catalog_, store::Catalog::open(env_.disk, env_.log, "catalog", catalog));
   js_.catalog = catalog_.get();
+  store::FileStore::sweep_destroyed(env_.disk, *catalog_, env_.log);
   ASSIGN_OR_RETURN(auto space, env_.disk.space());
   auto limit = [](std::int64_t configured, std::uint64_t otherwise) {
     return configured < 0 ? otherwise : static_cast<std::uint64_t>(configured);
@@ -88,6 +89,10 @@ Status JetStream::recover_journal() {
   }
   js_.journal = journal_.get();
   recovering_ = false;
+  // Not before: a stream whose files are going is found deleted further on in the journal.
+  for (const auto& [group, why] : offline_) {
+    if (const MetaStream* offline = meta_->state().find(group)) log_offline(*offline);
+  }
   meta_->start(journal_.get());
   for (auto& [id, stream] : streams_) stream->start();
   void_strangers();
@@ -147,8 +152,8 @@ void JetStream::open_stream(const MetaStream& s, bool live) {
   }
   auto host = StreamHost::open(js_, *account, {s.group, s.config.name, s.config, s.created});
   if (!host) {
-    env_.log.error("stream " + s.account + "/" + s.config.name + ": " + host.error().to_string());
     offline_[s.group] = host.error().detail;
+    if (!recovering_) log_offline(s);
     return;
   }
   StreamHost* opened = host->get();
@@ -156,6 +161,10 @@ void JetStream::open_stream(const MetaStream& s, bool live) {
   by_name_[{s.account, s.config.name}] = opened;
   if (!recovering_) opened->start();
   if (live) js_.advisories.stream_action(*opened, api::AssetAction::kCreate);
+}
+
+void JetStream::log_offline(const MetaStream& s) const {
+  env_.log.error("stream " + s.account + "/" + s.config.name + " is offline: " + offline_.at(s.group));
 }
 
 void JetStream::close_stream(const MetaStream& s) {

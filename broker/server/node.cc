@@ -12,8 +12,9 @@
 namespace weir::server {
 
 namespace {
-constexpr Nanos kLameDuckStep = 100 * kMillisecond;
-}
+constexpr Nanos kLameDuckStep = 100 * kMillisecond;  // several clients at once if they are many
+constexpr Nanos kLameDuckStepMax = kSecond;          // do not linger over few
+}  // namespace
 
 struct Node::Impl : NodeState {
   Impl(env::Env& e, config::Options o, const Tuning& t) : NodeState(e, std::move(o)), tuning(t) {
@@ -39,6 +40,7 @@ struct Node::Impl : NodeState {
   UniqueFunction<void(const Error&)> fatal;
   UniqueFunction<void()> lame_duck_done;
   std::size_t lame_duck_per_step = 1;
+  Nanos lame_duck_step_ns = kLameDuckStep;
   env::TimerId lame_duck_timer = 0;
 };
 
@@ -126,7 +128,7 @@ void Node::Impl::lame_duck_step() {
   if (clients->close_some(lame_duck_per_step, session::CloseReason::kServerShutdown) == 0) {
     return std::exchange(lame_duck_done, {})();
   }
-  lame_duck_timer = env.loop.at(env.clock.now() + kLameDuckStep, [this] { lame_duck_step(); });
+  lame_duck_timer = env.loop.at(env.clock.now() + lame_duck_step_ns, [this] { lame_duck_step(); });
 }
 
 Node::Node(env::Env& env, config::Options options, const Tuning& tuning)
@@ -175,8 +177,10 @@ void Node::lame_duck(UniqueFunction<void()> done) {
   n.lame_duck_done = std::move(done);
   Nanos spread =
       std::max<Nanos>(n.options.lame_duck_duration - n.options.lame_duck_grace_period, kLameDuckStep);
-  auto steps = static_cast<std::size_t>(spread / kLameDuckStep);
-  n.lame_duck_per_step = n.clients->count() / std::max<std::size_t>(steps, 1) + 1;
+  auto count = static_cast<Nanos>(std::max<std::size_t>(n.clients->count(), 1));
+  n.lame_duck_step_ns = std::clamp(spread / count, kLameDuckStep, kLameDuckStepMax);
+  Nanos steps = std::max<Nanos>(spread / n.lame_duck_step_ns, 1);
+  n.lame_duck_per_step = static_cast<std::size_t>((count + steps - 1) / steps);
   Nanos grace = n.clients->count() == 0 ? 0 : n.options.lame_duck_grace_period;
   n.lame_duck_timer = n.env.loop.at(n.env.clock.now() + grace, [&n] { n.lame_duck_step(); });
 }

@@ -71,7 +71,9 @@ void consume(jsCtx* js, const char* stream, const char* subject, const char* dur
   natsSubscription_Destroy(sub);
 }
 
-void on_signal(int) { stop = true; }
+void on_signal(int) {
+  stop = true;
+}
 
 }  // namespace
 

@@ -354,7 +354,7 @@ TEST_P(Durable, PullResumes) {
     auto sub = c.bind_pull("S", "D");
     auto got = fetch(sub, 5);
     ASSERT_EQ(got.size(), 5u);
-    for (std::size_t i : {0, 1, 3}) confirm(got[i].get());
+    for (std::size_t i : {0u, 1u, 3u}) confirm(got[i].get());
   }
   again();
   Client d(broker.url());
@@ -442,7 +442,7 @@ TEST_P(Durable, ManyMegabytesWithDeletesAndConsumers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ends, Durable, ::testing::Values(false, true),
-                         [](const auto& info) { return info.param ? "kill9" : "sigterm"; });
+                         [](const auto& p) { return p.param ? "kill9" : "sigterm"; });
 
 }  // namespace
 }  // namespace weir::conformance

@@ -192,6 +192,7 @@ void Run::end() {
   if (!rest()) return;
   auto before = auditor_.audit(workload_);
   if (verdict_.failed()) return;
+  workload_.acknowledge_all();
   auditor_.drain(workload_, before);
   auto drained = verdict_.failed() ? before : auditor_.audit(workload_);
   if (verdict_.failed()) return;

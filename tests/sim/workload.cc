@@ -16,6 +16,7 @@ constexpr int kNoSuchStream = 10059;
 constexpr int kNoSuchConsumer = 10014;
 constexpr int kNoMessage = 10037;
 constexpr int kNoSequence = 10043;
+constexpr int kInvalidConfig = 10052;  // what this version does not support
 
 const api::JsonValue* walk(const api::JsonValue* v, std::initializer_list<const char*> path) {
   for (const char* name : path) v = v ? v->find(name) : nullptr;
@@ -197,11 +198,19 @@ void Workload::create_stream(SimClient& c, StreamHistory& s) {
   s.reset(wanted);
   auto ask = std::make_shared<std::function<void()>>();
   *ask = [this, &c, &s, wanted, weak = std::weak_ptr(ask)] {
-    auto again = [&c, keep = weak.lock()] {
-      c.loop().at(c.loop().now() + 50 * kMillisecond, [keep] { (*keep)(); });
+    auto again = [this, &c, keep = weak.lock()] {
+      ++in_flight_;
+      c.loop().at(c.loop().now() + 50 * kMillisecond, [this, keep] {
+        --in_flight_;
+        (*keep)();
+      });
     };
     call(c, "$JS.API.STREAM.CREATE." + wanted.name, wanted.json(),
          [&s, again, wanted, this](const ApiReply* r) {
+           if (r && r->err_code == kInvalidConfig) {
+             s.life = StreamHistory::Life::kNone;  // another one then
+             return;
+           }
            if (!r || r->code) return again();
            if (r->text({"config", "name"}) != wanted.name) verdict_.fail("created stream has another name");
            s.life = StreamHistory::Life::kLive;
@@ -216,8 +225,12 @@ void Workload::delete_stream(SimClient& c, StreamHistory& s) {
   std::string name = s.settings.name;
   auto ask = std::make_shared<std::function<void()>>();
   *ask = [this, &c, &s, name, weak = std::weak_ptr(ask)] {
-    auto again = [&c, keep = weak.lock()] {
-      c.loop().at(c.loop().now() + 50 * kMillisecond, [keep] { (*keep)(); });
+    auto again = [this, &c, keep = weak.lock()] {
+      ++in_flight_;
+      c.loop().at(c.loop().now() + 50 * kMillisecond, [this, keep] {
+        --in_flight_;
+        (*keep)();
+      });
     };
     call(c, "$JS.API.STREAM.DELETE." + name, "", [this, &s, name, again](const ApiReply* r) {
       if (!r || (r->code && r->err_code != kNoSuchStream)) return again();
@@ -230,6 +243,7 @@ void Workload::delete_stream(SimClient& c, StreamHistory& s) {
 }
 
 void Workload::update_stream(SimClient& c, StreamHistory& s) {
+  if (s.uncertain()) return;  // one at a time, so that the order is known
   StreamSettings to = s.settings;
   if (to.max_msgs > 0) to.max_msgs = static_cast<std::int64_t>(prng_.between(5, 300));
   if (to.max_bytes > 0) to.max_bytes = static_cast<std::int64_t>(prng_.between(3000, 60'000));
@@ -533,7 +547,7 @@ void Workload::delivered(SimClient& c, const std::string& consumer, const Delive
   std::uint64_t seq = at->stream_seq.v;
   s->seen("delivery:", {seq, m.subject, m.headers, m.payload}, attempts_);
   it->second.delivered(seq, m.subject, at->deliveries, asked);
-  std::uint64_t dice = ack_all ? 0 : prng_.below(100);
+  std::uint64_t dice = ack_all || acknowledge_all_ ? 0 : prng_.below(100);
   if (dice < 40) return acknowledge(c, consumer, seq, m.reply, "+ACK", true);
   if (dice < 60) return acknowledge(c, consumer, seq, m.reply, "+ACK", false);
   if (dice < 65) return acknowledge(c, consumer, seq, m.reply, "+TERM", true);

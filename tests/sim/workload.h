@@ -56,6 +56,8 @@ class Workload {
   void begin();
   void pause() { paused_ = true; }
   void resume() { paused_ = false; }
+  /// From now on every delivery is acknowledged at once: consumers run dry.
+  void acknowledge_all() { acknowledge_all_ = true; }
   bool idle() const { return in_flight_ == 0; }
   bool all_connected() const;
   /// The node lost its memory: memory streams begin anew.
@@ -118,6 +120,7 @@ class Workload {
   unsigned next_consumer_ = 1;
   unsigned in_flight_ = 0;
   bool paused_ = true;
+  bool acknowledge_all_ = false;
 };
 
 }  // namespace weir::sim

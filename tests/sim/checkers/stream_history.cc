@@ -147,7 +147,7 @@ void StreamHistory::audit(const StreamState& state, const std::map<std::uint64_t
   audit_removed(present, attempts, now);
   audit_limits(state, present);
   audit_gaps(state, attempts);
-  audit_cas(attempts);
+  audit_cas(present, attempts);
 }
 
 void StreamHistory::audit_acked(const StreamState& state, const std::map<std::uint64_t, SeenMessage>& present,
@@ -265,9 +265,11 @@ void StreamHistory::audit_gaps(const StreamState& state,
          " are nobody's, " + std::to_string(possible) + " publishes have an unknown fate");
 }
 
-void StreamHistory::audit_cas(const std::map<std::uint64_t, Attempt>& attempts) const {
+// Only what is still there counts: a removed message does not stand in the way of a comparison.
+void StreamHistory::audit_cas(const std::map<std::uint64_t, SeenMessage>& present,
+                              const std::map<std::uint64_t, Attempt>& attempts) const {
   std::map<std::string_view, std::set<std::uint64_t>> by_subject;
-  for (const auto& [seq, id] : content_) by_subject[attempts.at(id).subject].insert(seq);
+  for (const auto& [seq, m] : present) by_subject[m.subject].insert(seq);
   for (const auto& [seq, id] : acked_) {
     const Attempt& a = attempts.at(id);
     if (!a.expected_subject_last) continue;

@@ -73,6 +73,8 @@ class StreamHistory {
   /// A new limit was asked for; until it is confirmed both may hold.
   void changing(const StreamSettings& to);
   void changed(const StreamSettings& to);
+  /// An update is under way, or nobody knows what became of it.
+  bool uncertain() const { return uncertain_; }
 
   /// Where the floor of acknowledged sequences stands; taken when a publish is sent.
   std::uint64_t floor() const { return acked_max_; }
@@ -116,7 +118,8 @@ class StreamHistory {
   void audit_counters(const StreamState& state, const std::map<std::uint64_t, SeenMessage>& present) const;
   void audit_limits(const StreamState& state, const std::map<std::uint64_t, SeenMessage>& present) const;
   void audit_gaps(const StreamState& state, const std::map<std::uint64_t, Attempt>& attempts) const;
-  void audit_cas(const std::map<std::uint64_t, Attempt>& attempts) const;
+  void audit_cas(const std::map<std::uint64_t, SeenMessage>& present,
+                 const std::map<std::uint64_t, Attempt>& attempts) const;
   std::uint64_t size_of(std::size_t subject, std::size_t headers, std::size_t payload) const;
 
   const unsigned number_;

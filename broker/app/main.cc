@@ -8,6 +8,7 @@
 #include "broker/app/disk_source.h"
 #include "broker/app/send_signal.h"
 #include "broker/app/signals.h"
+#include "broker/auth/crypto.h"
 #include "broker/config/flags.h"
 #include "broker/config/options_build.h"
 #include "broker/server/version.h"
@@ -45,8 +46,9 @@ int load_and_run(const CommandLine& line, const std::string& program) {
   for (const auto& e : loaded.errors) std::fprintf(stderr, "%s: %s\n", program.c_str(), e.c_str());
   if (!loaded.good()) return 1;
   if (line.action == CommandLine::Action::kTest) {
-    std::fprintf(stderr, "%s: configuration file %s is valid\n", program.c_str(),
-                 line.flags.config_file.c_str());
+    std::fprintf(stderr, "%s: configuration file %s is valid (%s)\n", program.c_str(),
+                 line.flags.config_file.c_str(),
+                 weir::auth::config_digest(loaded.options.digest_text).c_str());
     return 0;
   }
   weir::app::BrokerProcess process(program, line.flags, std::move(loaded.options));

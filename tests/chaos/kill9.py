@@ -49,8 +49,10 @@ class Promises:
 async def connect(broker):
     async def quiet(_):
         pass
-    return await nats.connect(broker.url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=quiet,
-                              pending_size=64 << 20)
+
+    return await nats.connect(
+        broker.url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=quiet, pending_size=64 << 20
+    )
 
 
 async def publish_one(js, promises, subject, message_id, size):
@@ -74,8 +76,9 @@ async def publisher(broker, promises, number, stop, rng):
     while not stop.is_set():
         i += 1
         size = rng.choice((16, 128, 1024, 20000)) if rng.random() < 0.2 else 100
-        under_way.add(asyncio.create_task(
-            publish_one(js, promises, "load.%d" % number, "p%d-%d" % (number, i), size)))
+        under_way.add(
+            asyncio.create_task(publish_one(js, promises, "load.%d" % number, "p%d-%d" % (number, i), size))
+        )
         if len(under_way) >= WINDOW:
             _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
     if under_way:
@@ -125,8 +128,12 @@ async def set_up(broker):
     nc = await connect(broker)
     js = nc.jetstream(timeout=1.0)
     await js.add_stream(StreamConfig(name=STREAM, subjects=["load.>"], duplicate_window=3600))
-    await js.add_consumer(STREAM, ConsumerConfig(durable_name="worker", ack_policy=AckPolicy.EXPLICIT, ack_wait=2,
-                                                 max_ack_pending=1000))
+    await js.add_consumer(
+        STREAM,
+        ConsumerConfig(
+            durable_name="worker", ack_policy=AckPolicy.EXPLICIT, ack_wait=2, max_ack_pending=1000
+        ),
+    )
     kv = await js.create_key_value(KeyValueConfig(bucket="COUNT", history=1))
     await kv.put("n", b"0")
     await nc.close()
@@ -180,11 +187,18 @@ def judge(promises, info, stored, worker):
 
 async def cycles(broker, options, promises, rng):
     stop = asyncio.Event()
-    tasks = [asyncio.create_task(publisher(broker, promises, n, stop, random.Random(rng.random())))
-             for n in range(options.publishers)]
-    tasks += [asyncio.create_task(consumer(broker, promises, stop)),
-              asyncio.create_task(counter(broker, promises, stop))]
-    print("%5s %8s %9s %9s %9s %11s %8s" % ("cycle", "up ms", "restart", "acked", "retries", "redelivered", "counter"))
+    tasks = [
+        asyncio.create_task(publisher(broker, promises, n, stop, random.Random(rng.random())))
+        for n in range(options.publishers)
+    ]
+    tasks += [
+        asyncio.create_task(consumer(broker, promises, stop)),
+        asyncio.create_task(counter(broker, promises, stop)),
+    ]
+    print(
+        "%5s %8s %9s %9s %9s %11s %8s"
+        % ("cycle", "up ms", "restart", "acked", "retries", "redelivered", "counter")
+    )
     for cycle in range(1, options.cycles + 1):
         up = rng.uniform(0.05, options.up)
         await asyncio.sleep(up)
@@ -193,8 +207,11 @@ async def cycles(broker, options, promises, rng):
         await asyncio.get_running_loop().run_in_executor(None, broker.start)
         took = time.monotonic() - began
         acked = len(promises.acked)
-        print("%5d %8.0f %7.0f ms %7d %9d %11d %8d" % (
-            cycle, up * 1e3, took * 1e3, acked, promises.retries, promises.redelivered, promises.counter), flush=True)
+        print(
+            "%5d %8.0f %7.0f ms %7d %9d %11d %8d"
+            % (cycle, up * 1e3, took * 1e3, acked, promises.retries, promises.redelivered, promises.counter),
+            flush=True,
+        )
         waited = time.monotonic()
         while len(promises.acked) == acked:
             await asyncio.sleep(0.02)
@@ -226,9 +243,17 @@ async def run(options):
         if promises.violations and options.keep:
             broker.own_folder = False
             print("kept: %s" % broker.folder)
-    print("%d kills, %d acknowledged, %d stored, %d confirmed deliveries, counter %d: %d violations" % (
-        options.cycles, len(promises.acked), len(stored), len(promises.confirmed), promises.counter,
-        len(promises.violations)))
+    print(
+        "%d kills, %d acknowledged, %d stored, %d confirmed deliveries, counter %d: %d violations"
+        % (
+            options.cycles,
+            len(promises.acked),
+            len(stored),
+            len(promises.confirmed),
+            promises.counter,
+            len(promises.violations),
+        )
+    )
     return 1 if promises.violations else 0
 
 

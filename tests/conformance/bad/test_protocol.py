@@ -38,11 +38,11 @@ LINES = [
     (b"CONNECT {\r\n", "-ERR", True),
     (b"CONNECT nothing\r\n", "-ERR", True),
     (b"CONNECT [1,2]\r\n", "-ERR", True),
-    (b"CONNECT {\"verbose\": \"yes\"}\r\n", "-ERR", True),
+    (b'CONNECT {"verbose": "yes"}\r\n', "-ERR", True),
     (b"MSG foo 1 1\r\nx\r\n", "-ERR", True),
     (b"PUB " + b"x" * 5000 + b" 1\r\nx\r\n", "-ERR 'maximum control line exceeded'", True),
     (b"SUB " + b"x" * 100000 + b" 1\r\n", "-ERR 'maximum control line exceeded'", True),
-    (b"CONNECT {\"name\": \"" + b"x" * 20000 + b"\"}\r\n", "-ERR 'maximum control line exceeded'", True),
+    (b'CONNECT {"name": "' + b"x" * 20000 + b'"}\r\n', "-ERR 'maximum control line exceeded'", True),
 ]
 
 
@@ -90,13 +90,34 @@ class Protocol(unittest.TestCase):
 
     def test_random_bytes(self):
         rng = random.Random(7)
-        verbs = [b"PUB ", b"HPUB ", b"SUB ", b"UNSUB ", b"PING\r\n", b"PONG\r\n", b"CONNECT {", b"foo ", b"1 ", b"\r\n",
-                 b"\r", b"\n", b"\x00", b"\xff\xfe", b"99 ", b"$JS.API.INFO ", b"> ", b"* ", b"NATS/1.0\r\n"]
+        verbs = [
+            b"PUB ",
+            b"HPUB ",
+            b"SUB ",
+            b"UNSUB ",
+            b"PING\r\n",
+            b"PONG\r\n",
+            b"CONNECT {",
+            b"foo ",
+            b"1 ",
+            b"\r\n",
+            b"\r",
+            b"\n",
+            b"\x00",
+            b"\xff\xfe",
+            b"99 ",
+            b"$JS.API.INFO ",
+            b"> ",
+            b"* ",
+            b"NATS/1.0\r\n",
+        ]
         for _ in range(300):
             with Wire(self.broker, connect=None if rng.random() < 0.3 else "{}") as wire:
                 try:
                     for _ in range(rng.randrange(1, 20)):
-                        wire.send(rng.choice(verbs) if rng.random() < 0.8 else rng.randbytes(rng.randrange(1, 40)))
+                        wire.send(
+                            rng.choice(verbs) if rng.random() < 0.8 else rng.randbytes(rng.randrange(1, 40))
+                        )
                 except OSError:
                     pass  # closed already: fine
         with Wire(self.broker) as wire:
@@ -113,43 +134,108 @@ class Protocol(unittest.TestCase):
 
 
 API = [
-    "INFO", "ACCOUNT.PURGE.X", "STREAM.CREATE.S", "STREAM.UPDATE.S", "STREAM.INFO.S", "STREAM.NAMES", "STREAM.LIST",
-    "STREAM.DELETE.NONE", "STREAM.PURGE.S", "STREAM.MSG.GET.S", "STREAM.MSG.DELETE.S", "STREAM.SNAPSHOT.S",
-    "STREAM.RESTORE.S", "STREAM.PEER.REMOVE.S", "STREAM.LEADER.STEPDOWN.S", "CONSUMER.CREATE.S",
-    "CONSUMER.CREATE.S.C", "CONSUMER.CREATE.S.C.foo", "CONSUMER.DURABLE.CREATE.S.C", "CONSUMER.INFO.S.C",
-    "CONSUMER.NAMES.S", "CONSUMER.LIST.S", "CONSUMER.DELETE.S.NONE", "CONSUMER.MSG.NEXT.S.C", "CONSUMER.PAUSE.S.C",
-    "CONSUMER.RESET.S.C", "CONSUMER.UNPIN.S.C", "CONSUMER.LEADER.STEPDOWN.S.C", "DIRECT.GET.S",
-    "DIRECT.GET.S.foo.bar", "SERVER.REMOVE", "META.LEADER.STEPDOWN", "NO.SUCH.THING", "STREAM.CREATE",
-    "STREAM.INFO.bad>name", "CONSUMER.INFO.S", "STREAM.CREATE.", "STREAM.CREATE.a b",
+    "INFO",
+    "ACCOUNT.PURGE.X",
+    "STREAM.CREATE.S",
+    "STREAM.UPDATE.S",
+    "STREAM.INFO.S",
+    "STREAM.NAMES",
+    "STREAM.LIST",
+    "STREAM.DELETE.NONE",
+    "STREAM.PURGE.S",
+    "STREAM.MSG.GET.S",
+    "STREAM.MSG.DELETE.S",
+    "STREAM.SNAPSHOT.S",
+    "STREAM.RESTORE.S",
+    "STREAM.PEER.REMOVE.S",
+    "STREAM.LEADER.STEPDOWN.S",
+    "CONSUMER.CREATE.S",
+    "CONSUMER.CREATE.S.C",
+    "CONSUMER.CREATE.S.C.foo",
+    "CONSUMER.DURABLE.CREATE.S.C",
+    "CONSUMER.INFO.S.C",
+    "CONSUMER.NAMES.S",
+    "CONSUMER.LIST.S",
+    "CONSUMER.DELETE.S.NONE",
+    "CONSUMER.MSG.NEXT.S.C",
+    "CONSUMER.PAUSE.S.C",
+    "CONSUMER.RESET.S.C",
+    "CONSUMER.UNPIN.S.C",
+    "CONSUMER.LEADER.STEPDOWN.S.C",
+    "DIRECT.GET.S",
+    "DIRECT.GET.S.foo.bar",
+    "SERVER.REMOVE",
+    "META.LEADER.STEPDOWN",
+    "NO.SUCH.THING",
+    "STREAM.CREATE",
+    "STREAM.INFO.bad>name",
+    "CONSUMER.INFO.S",
+    "STREAM.CREATE.",
+    "STREAM.CREATE.a b",
 ]
 BODIES = [
-    b"", b"{", b"}", b"null", b"[]", b"\"x\"", b"12", b"{}", b"{\"name\":12}", b"{\"name\":\"S\",\"subjects\":\"x\"}",
-    b"{\"name\":\"S\",\"subjects\":[\"$JS.API.>\"]}", b"{\"name\":\"S\",\"subjects\":[\"a..b\"]}",
-    b"{\"name\":\"S\",\"num_replicas\":99}", b"{\"name\":\"S\",\"max_age\":-5}", b"{\"name\":\"S\",\"max_age\":1}",
-    b"{\"name\":\"S\",\"max_msgs\":1e400}", b"{\"name\":\"S\",\"max_msgs\":9223372036854775808}",
-    b"{\"name\":\"S\",\"retention\":\"maybe\"}", b"{\"name\":\"../../etc\"}", b"{\"name\":\"" + b"n" * 300 + b"\"}",
-    b"{\"seq\":0}", b"{\"seq\":-1}", b"{\"seq\":18446744073709551615}", b"{\"seq\":1e99}", b"{\"batch\":-1}",
-    b"{\"batch\":1000000000}", b"{\"expires\":-1}", b"{\"offset\":-1}", b"{\"offset\":99999999999}",
-    b"{\"stream_name\":\"S\",\"config\":null}", b"{\"stream_name\":\"T\",\"config\":{}}",
-    b"{\"stream_name\":\"S\",\"config\":{\"durable_name\":\"a.b\"}}",
-    b"{\"stream_name\":\"S\",\"config\":{\"ack_wait\":-1,\"durable_name\":\"C\"}}",
-    b"{\"stream_name\":\"S\",\"config\":{\"deliver_policy\":\"by_start_sequence\",\"durable_name\":\"C\"}}",
-    b"{\"stream_name\":\"S\",\"config\":{\"opt_start_time\":\"yesterday\",\"durable_name\":\"C\"}}",
-    b"{\"stream_name\":\"S\",\"config\":{\"backoff\":[-1,0],\"durable_name\":\"C\"}}",
-    b"{\"filter\":\"" + b"a." * 2000 + b"b\"}", b"\xff\xfe\x00", b"{\"a\":" * 2000, b"[" * 100000,
-    b"{\"name\":\"S\",\"name\":\"T\"}", b"{\"keep\":5,\"seq\":5}", b"{\"last_by_subj\":\"a..\"}",
-    b"{\"multi_last\":[\">\"],\"up_to_seq\":1}", b"{\"no_wait\":\"x\"}", b"{\"next_by_subj\":5}",
+    b"",
+    b"{",
+    b"}",
+    b"null",
+    b"[]",
+    b'"x"',
+    b"12",
+    b"{}",
+    b'{"name":12}',
+    b'{"name":"S","subjects":"x"}',
+    b'{"name":"S","subjects":["$JS.API.>"]}',
+    b'{"name":"S","subjects":["a..b"]}',
+    b'{"name":"S","num_replicas":99}',
+    b'{"name":"S","max_age":-5}',
+    b'{"name":"S","max_age":1}',
+    b'{"name":"S","max_msgs":1e400}',
+    b'{"name":"S","max_msgs":9223372036854775808}',
+    b'{"name":"S","retention":"maybe"}',
+    b'{"name":"../../etc"}',
+    b'{"name":"' + b"n" * 300 + b'"}',
+    b'{"seq":0}',
+    b'{"seq":-1}',
+    b'{"seq":18446744073709551615}',
+    b'{"seq":1e99}',
+    b'{"batch":-1}',
+    b'{"batch":1000000000}',
+    b'{"expires":-1}',
+    b'{"offset":-1}',
+    b'{"offset":99999999999}',
+    b'{"stream_name":"S","config":null}',
+    b'{"stream_name":"T","config":{}}',
+    b'{"stream_name":"S","config":{"durable_name":"a.b"}}',
+    b'{"stream_name":"S","config":{"ack_wait":-1,"durable_name":"C"}}',
+    b'{"stream_name":"S","config":{"deliver_policy":"by_start_sequence","durable_name":"C"}}',
+    b'{"stream_name":"S","config":{"opt_start_time":"yesterday","durable_name":"C"}}',
+    b'{"stream_name":"S","config":{"backoff":[-1,0],"durable_name":"C"}}',
+    b'{"filter":"' + b"a." * 2000 + b'b"}',
+    b"\xff\xfe\x00",
+    b'{"a":' * 2000,
+    b"[" * 100000,
+    b'{"name":"S","name":"T"}',
+    b'{"keep":5,"seq":5}',
+    b'{"last_by_subj":"a.."}',
+    b'{"multi_last":[">"],"up_to_seq":1}',
+    b'{"no_wait":"x"}',
+    b'{"next_by_subj":5}',
 ]
 
 
 class Api(unittest.TestCase):
     def test_every_subject_with_every_body(self):
-        """Each request is answered: JSON (with an error of code 400..503 or a success), or a status header."""
+        """Each request is answered: JSON (success, or an error of code 400..503), or a status header."""
         with Broker() as broker, Wire(broker) as wire:
             self.assertNotIn("error", wire.api("STREAM.CREATE.S", {"name": "S", "subjects": ["foo.>"]}))
             wire.send(b"PUB foo.bar 1\r\nx\r\n")
-            made = wire.api("CONSUMER.DURABLE.CREATE.S.C", {
-                "stream_name": "S", "config": {"durable_name": "C", "ack_policy": "explicit", "max_waiting": 4}})
+            made = wire.api(
+                "CONSUMER.DURABLE.CREATE.S.C",
+                {
+                    "stream_name": "S",
+                    "config": {"durable_name": "C", "ack_policy": "explicit", "max_waiting": 4},
+                },
+            )
             self.assertNotIn("error", made)
             wire.sock.settimeout(5)
             silent = []
@@ -186,8 +272,10 @@ class Api(unittest.TestCase):
         """A pull with a bad body ends at once with a status, or waits; it never breaks the consumer."""
         with Broker() as broker, Wire(broker) as wire:
             wire.api("STREAM.CREATE.S", {"name": "S", "subjects": ["foo.>"]})
-            wire.api("CONSUMER.DURABLE.CREATE.S.C", {
-                "stream_name": "S", "config": {"durable_name": "C", "ack_policy": "explicit"}})
+            wire.api(
+                "CONSUMER.DURABLE.CREATE.S.C",
+                {"stream_name": "S", "config": {"durable_name": "C", "ack_policy": "explicit"}},
+            )
             for body in BODIES:
                 wire.send(b"PUB $JS.API.CONSUMER.MSG.NEXT.S.C _drop %d\r\n%s\r\n" % (len(body), body))
             self.assertEqual([x for x in wire.ping() if not x.startswith("MSG")], [])

@@ -29,16 +29,20 @@ CONFIGS = [
     ("jetstream { sync_interval: soon }", "1:28", "sync_interval"),
     ("max_payload: 1XB", "1:14", "max_payload"),
     ("max_connections: many", "1:18", "max_connections"),
-    ("ping_interval: \"two\"", "1:16", "ping_interval"),
+    ('ping_interval: "two"', "1:16", "ping_interval"),
     ("write_deadline: -1s", "1:17", "Parse error"),
     ("debug: perhaps", "1:8", "debug"),
     ("include 'missing.conf'", "1:1", "missing.conf"),
     ("a = $NOWHERE", "1:5", "NOWHERE"),
     ("authorization { users: [ {user: a, password: b}, {user: a, password: c} ] }", "1:", "a"),
     ("authorization { token: x, user: a, password: b }", "1:", ""),
-    ("authorization { users: [ {user: a, password: b, permissions: {publish: \"a..b\"}} ] }", "1:", "a..b"),
-    ("authorization { users: [ {user: a, password: b, permissions: {publsh: \"a\"}} ] }", "1:", "publsh"),
-    ("accounts { A: { users: [ {user: a, password: b} ] }, B: { users: [ {user: a, password: b} ] } }", "1:", "a"),
+    ('authorization { users: [ {user: a, password: b, permissions: {publish: "a..b"}} ] }', "1:", "a..b"),
+    ('authorization { users: [ {user: a, password: b, permissions: {publsh: "a"}} ] }', "1:", "publsh"),
+    (
+        "accounts { A: { users: [ {user: a, password: b} ] }, B: { users: [ {user: a, password: b} ] } }",
+        "1:",
+        "a",
+    ),
     ("accounts: 5", "1:11", "accounts"),
     ("accounts { A: { usres: [] } }", "1:17", "usres"),
     ("no_auth_user: nobody", "1:", "nobody"),
@@ -47,7 +51,7 @@ CONFIGS = [
     ("leafnodes { port: 7422 }", "1:", "leafnodes"),
     ("gateway { name: g }", "1:", "gateway"),
     ("mqtt { port: 1883 }", "1:", "mqtt"),
-    ("a: \"unfinished", "2:1", "Parse error"),
+    ('a: "unfinished', "2:1", "Parse error"),
     ("port: 4222 host: x", "1:12", "Parse error"),
     ("x" * 100, "2:1", ""),
     ("\x00\x01\x02", "2:1", ""),
@@ -61,8 +65,9 @@ class Start(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
     def run_broker(self, *args):
-        done = subprocess.run([binary(), *args], capture_output=True, text=True, timeout=30, cwd=self.folder,
-                              errors="replace")
+        done = subprocess.run(
+            [binary(), *args], capture_output=True, text=True, timeout=30, cwd=self.folder, errors="replace"
+        )
         return done.returncode, done.stdout + done.stderr
 
     def test_broken_configurations(self):
@@ -90,9 +95,15 @@ class Start(unittest.TestCase):
         self.assertIn(str(self.folder), out)
 
     def test_flags(self):
-        for args, part in ((["--no_such_flag"], "no_such_flag"), (["-p"], "-p"), (["-p", "abc"], "abc"),
-                           (["-m", "99999"], "http_port is out of range"), (["--signal", "dance"], "dance"),
-                           (["-sl", "quit=not_a_pid"], "not_a_pid"), (["stray"], "stray")):
+        for args, part in (
+            (["--no_such_flag"], "no_such_flag"),
+            (["-p"], "-p"),
+            (["-p", "abc"], "abc"),
+            (["-m", "99999"], "http_port is out of range"),
+            (["--signal", "dance"], "dance"),
+            (["-sl", "quit=not_a_pid"], "not_a_pid"),
+            (["stray"], "stray"),
+        ):
             with self.subTest(args):
                 _, out = self.run_broker(*args)  # usage errors end with 0, as nats-server's do
                 self.assertIn(part, out.strip().splitlines()[-1])
@@ -105,7 +116,9 @@ class Start(unittest.TestCase):
             port = str(taken.getsockname()[1])
             code, out = self.run_broker("-a", "127.0.0.1", "-p", port)
             self.assertEqual(code, 1)
-            self.assertIn('[FTL] Error listening on port: 127.0.0.1:%s, "listen tcp 127.0.0.1:%s: ' % (port, port), out)
+            self.assertIn(
+                '[FTL] Error listening on port: 127.0.0.1:%s, "listen tcp 127.0.0.1:%s: ' % (port, port), out
+            )
             self.assertIn("address already in use", out)
             code, out = self.run_broker("-a", "127.0.0.1", "-p", "-1", "-m", port)
             self.assertEqual(code, 1)
@@ -127,7 +140,9 @@ class Start(unittest.TestCase):
 
     def test_store_below_a_file(self):
         (self.folder / "file").write_text("x")
-        code, out = self.run_broker("-a", "127.0.0.1", "-p", "-1", "-js", "-sd", str(self.folder / "file" / "store"))
+        code, out = self.run_broker(
+            "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", str(self.folder / "file" / "store")
+        )
         self.assertEqual(code, 1)
         self.assertIn("[FTL] Can't start JetStream: ", out)
 
@@ -142,7 +157,9 @@ class Start(unittest.TestCase):
         with Broker() as first:
             with self.assertRaises(BrokerFailed) as e, Broker() as second:
                 second.stop()
-                second.config.write_text(second.config.read_text().replace(str(second.store), str(first.store)))
+                second.config.write_text(
+                    second.config.read_text().replace(str(second.store), str(first.store))
+                )
                 second.start()
             self.assertEqual(e.exception.code, 1)
             self.assertRegex(e.exception.text, r"\[FTL\] Can't start JetStream: .*(in use|lock)")

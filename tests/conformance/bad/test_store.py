@@ -91,8 +91,17 @@ class Store(unittest.TestCase):
 
     def judge(self, started, text, answer, what):
         """Either everything is there, or the broker says that something is not."""
-        print("  %s: %s" % (what, [l.split("] ", 1)[-1][:160] for l in text.splitlines()
-                                   if any(k in l for k in ("[ERR]", "[WRN]", "[FTL]"))]))
+        print(
+            "  %s: %s"
+            % (
+                what,
+                [
+                    l.split("] ", 1)[-1][:160]
+                    for l in text.splitlines()
+                    if any(k in l for k in ("[ERR]", "[WRN]", "[FTL]"))
+                ],
+            )
+        )
         complete = started and "state" in answer and answer["state"]["messages"] == COUNT
         if not complete:
             self.assertRegex(text, r"\[(ERR|WRN|FTL)\]", what)
@@ -101,9 +110,11 @@ class Store(unittest.TestCase):
 
     def test_last_file_cut_short(self):
         """The file lost its end, promised bytes among them: that is damage, not a torn write."""
+
         def cut(path):
             with open(path, "r+b") as f:
                 f.truncate(self.last_byte_used(path) // 2)
+
         self.judge(*self.damaged(cut), "file cut in half")
 
     def test_last_write_destroyed_costs_only_itself(self):
@@ -133,11 +144,13 @@ class Store(unittest.TestCase):
                 old = f.read(1)
                 f.seek(at)
                 f.write(bytes([old[0] ^ 0x40]))
+
         complete = self.judge(*self.damaged(flip), "one byte flipped")
         self.assertFalse(complete, "a flipped byte in a full journal cannot go unnoticed")
 
     def test_damage_is_still_there_after_another_start(self):
         """A second start must not turn reported damage into a clean, shorter stream."""
+
         def flip(path):
             at = self.last_byte_used(path) // 2
             with open(path, "r+b") as f:
@@ -145,6 +158,7 @@ class Store(unittest.TestCase):
                 old = f.read(1)
                 f.seek(at)
                 f.write(bytes([old[0] ^ 0x40]))
+
         self.judge(*self.damaged(flip), "first start")
         if self.broker.running():
             self.broker.kill()

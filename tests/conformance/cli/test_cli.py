@@ -35,20 +35,44 @@ class Cli(unittest.TestCase):
         for name in list(environment):
             if name.startswith("NATS_"):
                 del environment[name]
-        done = subprocess.run([CLI, "--server", self.broker.url, "--timeout", "10s", *login, *args],
-                              capture_output=True, text=True, timeout=60, env=environment, input=stdin or "")
+        done = subprocess.run(
+            [CLI, "--server", self.broker.url, "--timeout", "10s", *login, *args],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment,
+            input=stdin or "",
+        )
         out = done.stdout + done.stderr
         self.assertEqual(done.returncode != 0, fails, "nats %s\n%s" % (" ".join(args), out))
         return out
 
     def json(self, *args, **more):
         out = self.nats(*args, "--json", **more)
-        return json.loads(out[min(i for i in (out.find("{"), out.find("[")) if i >= 0):])
+        return json.loads(out[min(i for i in (out.find("{"), out.find("[")) if i >= 0) :])
 
     def add_events(self, *more):
-        return self.nats("stream", "add", "EVENTS", "--subjects", "events.>", "--storage", "file", "--replicas", "1",
-                         "--retention", "limits", "--max-msgs=-1", "--max-bytes=-1", "--max-age=168h",
-                         "--max-msg-size=-1", "--discard", "old", "--defaults", *more)
+        return self.nats(
+            "stream",
+            "add",
+            "EVENTS",
+            "--subjects",
+            "events.>",
+            "--storage",
+            "file",
+            "--replicas",
+            "1",
+            "--retention",
+            "limits",
+            "--max-msgs=-1",
+            "--max-bytes=-1",
+            "--max-age=168h",
+            "--max-msg-size=-1",
+            "--discard",
+            "old",
+            "--defaults",
+            *more,
+        )
 
     def test_streams(self):
         out = self.add_events()
@@ -81,15 +105,33 @@ class Cli(unittest.TestCase):
         self.add_events()
         out = self.nats("stream", "add", "OTHER", "--subjects", "events.y", "--defaults", fails=True)
         self.assertIn("subjects overlap with an existing stream", out)
-        out = self.nats("stream", "add", "R3", "--subjects", "r3", "--replicas", "3", "--defaults", fails=True)
+        out = self.nats(
+            "stream", "add", "R3", "--subjects", "r3", "--replicas", "3", "--defaults", fails=True
+        )
         self.assertIn("replicas > 1 not supported in non-clustered mode", out)
 
     def test_consumers(self):
         self.add_events()
         for i in range(5):
             self.nats("pub", "--jetstream", "events.orders.%d" % i, str(i))
-        out = self.nats("consumer", "add", "EVENTS", "consumer1", "--filter", "events.orders.>", "--ack", "explicit",
-                        "--pull", "--deliver", "all", "--max-deliver", "3", "--wait", "30s", "--defaults")
+        out = self.nats(
+            "consumer",
+            "add",
+            "EVENTS",
+            "consumer1",
+            "--filter",
+            "events.orders.>",
+            "--ack",
+            "explicit",
+            "--pull",
+            "--deliver",
+            "all",
+            "--max-deliver",
+            "3",
+            "--wait",
+            "30s",
+            "--defaults",
+        )
         self.assertIn("consumer1", out)
         self.assertRegex(out, r"Maximum Deliveries: 3")
         out = self.nats("consumer", "next", "EVENTS", "consumer1", "--count", "2")
@@ -130,7 +172,9 @@ class Cli(unittest.TestCase):
             file.write(data)
             file.flush()
             self.nats("object", "put", "FILES", file.name, "--name", "f", "--force", "--no-progress")
-            self.nats("object", "get", "FILES", "f", "--output", file.name + ".back", "--force", "--no-progress")
+            self.nats(
+                "object", "get", "FILES", "f", "--output", file.name + ".back", "--force", "--no-progress"
+            )
             with open(file.name + ".back", "rb") as back:
                 self.assertEqual(back.read(), data)
             os.unlink(file.name + ".back")
@@ -140,8 +184,12 @@ class Cli(unittest.TestCase):
         self.assertIn("JetStream Account Information", out)
         self.assertRegex(out, r"Connected Server Name: test")
         self.assertIn(self.broker.url, self.nats("rtt"))
-        reply = subprocess.Popen([CLI, "--server", self.broker.url, "reply", "svc", "--echo", "--count", "1"],
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, HOME=self.home.name))
+        reply = subprocess.Popen(
+            [CLI, "--server", self.broker.url, "reply", "svc", "--echo", "--count", "1"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=dict(os.environ, HOME=self.home.name),
+        )
         self.addCleanup(reply.wait)
         self.addCleanup(reply.kill)
         until = time.monotonic() + 20
@@ -162,14 +210,16 @@ class Cli(unittest.TestCase):
         self.nats("server", "ping", "1", user="sys")
         varz = self.json_of(self.nats("server", "request", "variables", user="sys"))
         self.assertEqual(varz["data"]["server_name"], "test")
-        jsz = self.json_of(self.nats("server", "request", "jetstream", "--streams", "--consumer", "--config", user="sys"))
+        jsz = self.json_of(
+            self.nats("server", "request", "jetstream", "--streams", "--consumer", "--config", user="sys")
+        )
         self.assertEqual(jsz["data"]["streams"], 1)
         for kind in ("connections", "subscriptions", "accounts"):
             self.assertIn("data", self.json_of(self.nats("server", "request", kind, user="sys")), kind)
 
     @staticmethod
     def json_of(text):
-        return json.loads(text[text.index("{"):text.rindex("}") + 1])
+        return json.loads(text[text.index("{") : text.rindex("}") + 1])
 
     def test_checks(self):
         self.add_events()
@@ -179,21 +229,40 @@ class Cli(unittest.TestCase):
         self.assertIn("OK", self.nats("server", "check", "connection"))
         self.assertIn("OK", self.nats("server", "check", "jetstream"))
         self.assertIn("OK", self.nats("server", "check", "stream", "--stream", "EVENTS"))
-        self.assertIn("OK", self.nats("server", "check", "message", "--stream", "EVENTS", "--subject", "events.x"))
+        self.assertIn(
+            "OK", self.nats("server", "check", "message", "--stream", "EVENTS", "--subject", "events.x")
+        )
         self.assertIn("OK", self.nats("server", "check", "kv", "--bucket", "CFG", "--key", "k"))
         self.assertIn("OK", self.nats("server", "check", "server", "--name", "test", user="sys"))
 
     def test_bench_runs(self):
         self.nats("bench", "pub", "bench.x", "--msgs", "20000", "--size", "128", "--no-progress")
         self.nats("stream", "add", "BENCH", "--subjects", "bench.js", "--defaults")
-        self.nats("bench", "js", "pub", "async", "bench.js", "--stream", "BENCH", "--msgs", "2000", "--batch", "100", "--no-progress")
+        self.nats(
+            "bench",
+            "js",
+            "pub",
+            "async",
+            "bench.js",
+            "--stream",
+            "BENCH",
+            "--msgs",
+            "2000",
+            "--batch",
+            "100",
+            "--no-progress",
+        )
 
     def test_backup_and_restore_are_refused_clearly_or_work(self):
         self.add_events()
         self.nats("pub", "--jetstream", "events.x", "x")
         folder = os.path.join(self.home.name, "backup")
-        done = subprocess.run([CLI, "--server", self.broker.url, "stream", "backup", "EVENTS", folder, "--no-progress"],
-                              capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [CLI, "--server", self.broker.url, "stream", "backup", "EVENTS", folder, "--no-progress"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         if done.returncode != 0:
             self.assertNotIn("timeout", (done.stdout + done.stderr).lower())
             return

@@ -43,7 +43,8 @@ test("request, reply, no responders", async () => {
   assert.equal((await nc.request("echo", "x", { timeout: 5000 })).string(), "x");
   await assert.rejects(nc.request("nobody", "x", { timeout: 5000 }), /no responders/i);
   const many = [];
-  for await (const m of await nc.requestMany("echo", "y", { maxMessages: 1, maxWait: 5000 })) many.push(m.string());
+  const replies = await nc.requestMany("echo", "y", { maxMessages: 1, maxWait: 5000 });
+  for await (const m of replies) many.push(m.string());
   assert.deepEqual(many, ["y"]);
 });
 
@@ -54,8 +55,9 @@ test("publishing to a stream", async () => {
   const first = await js.publish("orders.a", "1", { msgID: "m1" });
   const again = await js.publish("orders.a", "1", { msgID: "m1" });
   assert.deepEqual([first.seq, first.duplicate, again.seq, again.duplicate], [1, false, 1, true]);
-  await assert.rejects(js.publish("orders.a", "2", { expect: { lastSequence: 7 } }), /wrong last sequence: 1/);
-  await assert.rejects(js.publish("orders.a", "2", { expect: { streamName: "X" } }), /expected stream does not match/);
+  const expecting = (expect) => js.publish("orders.a", "2", { expect });
+  await assert.rejects(expecting({ lastSequence: 7 }), /wrong last sequence: 1/);
+  await assert.rejects(expecting({ streamName: "X" }), /expected stream does not match/);
   assert.equal((await js.publish("orders.b", "2", { expect: { lastSequence: 1 } })).seq, 2);
   assert.equal((await jsm.streams.getMessage("ORDERS", { seq: 2 })).string(), "2");
   assert.equal((await jsm.streams.getMessage("ORDERS", { last_by_subj: "orders.a" })).seq, 1);

@@ -68,7 +68,9 @@ class Broker:
         if jetstream:
             more = jetstream if isinstance(jetstream, str) else ""
             text += 'jetstream {\n  store_dir: "%s"\n  max_mem: 256MB\n  max_file: 2GB\n  %s\n}\n' % (
-                self.store, more)
+                self.store,
+                more,
+            )
         self.config.write_text(text + config + "\n")
 
     def __enter__(self):
@@ -84,7 +86,10 @@ class Broker:
             before = log.tell()
             self.process = subprocess.Popen(
                 [self.program, "-c", str(self.config), "--ports_file_dir", str(self.folder), *self.args],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
         name = "%s_%d.ports" % (os.path.basename(self.program), self.process.pid)
         until = time.monotonic() + START_S
         while time.monotonic() < until:
@@ -143,7 +148,9 @@ class Broker:
                 self.process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 self.kill()
-                raise BrokerFailed(None, "did not stop within %d s of SIGTERM\n%s" % (STOP_S, self.log()[-2000:]))
+                raise BrokerFailed(
+                    None, "did not stop within %d s of SIGTERM\n%s" % (STOP_S, self.log()[-2000:])
+                )
         return self.process.returncode
 
     def fix_port(self):
@@ -158,8 +165,12 @@ class Broker:
 class Wire:
     """A client that speaks the protocol by hand."""
 
-    def __init__(self, broker, connect='{"verbose":false,"headers":true,"no_responders":true,"protocol":1}',
-                 timeout=10.0):
+    def __init__(
+        self,
+        broker,
+        connect='{"verbose":false,"headers":true,"no_responders":true,"protocol":1}',
+        timeout=10.0,
+    ):
         self.sock = socket.create_connection(("127.0.0.1", broker.port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
@@ -197,7 +208,7 @@ class Wire:
             if not more:
                 raise EOFError
             self.buffer += more
-        out, self.buffer = self.buffer[:size], self.buffer[size + 2:]
+        out, self.buffer = self.buffer[:size], self.buffer[size + 2 :]
         return out
 
     def ping(self):
@@ -239,8 +250,17 @@ class Wire:
         if isinstance(payload, str):
             payload = payload.encode()
         if headers:
-            self.send(b"HPUB %s %s %d %d\r\n%s%s\r\n" % (
-                subject.encode(), inbox.encode(), len(headers), len(headers) + len(payload), headers, payload))
+            self.send(
+                b"HPUB %s %s %d %d\r\n%s%s\r\n"
+                % (
+                    subject.encode(),
+                    inbox.encode(),
+                    len(headers),
+                    len(headers) + len(payload),
+                    headers,
+                    payload,
+                )
+            )
         else:
             self.send(b"PUB %s %s %d\r\n%s\r\n" % (subject.encode(), inbox.encode(), len(payload), payload))
         _, _, head, body = self.message()

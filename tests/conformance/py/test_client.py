@@ -11,7 +11,13 @@ import nats  # noqa: E402
 from nats.aio.client import Client as NATS  # noqa: E402
 from nats.errors import NoRespondersError, TimeoutError as NatsTimeout  # noqa: E402
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig, StreamConfig  # noqa: E402
-from nats.js.errors import APIError, BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError  # noqa: E402
+from nats.js.errors import (
+    APIError,
+    BucketNotFoundError,
+    KeyNotFoundError,
+    KeyWrongLastSequenceError,
+    NotFoundError,
+)  # noqa: E402
 
 RECONNECT = dict(max_reconnect_attempts=-1, reconnect_time_wait=0.05)
 
@@ -48,6 +54,7 @@ class Core(WithBroker):
     async def test_request_reply_headers(self):
         async def answer(m):
             await m.respond(m.data[::-1])
+
         await self.nc.subscribe("reverse", queue="q", cb=answer)
         reply = await self.nc.request("reverse", b"abc", timeout=5)
         self.assertEqual(reply.data, b"cba")
@@ -131,6 +138,7 @@ class Consumers(WithBroker):
             await m.ack()
             if len(got) == 20:
                 done.set()
+
         sub = await self.js.subscribe("s.*", durable="P", cb=take, manual_ack=True)
         await asyncio.wait_for(done.wait(), 10)
         self.assertEqual(got, list(range(1, 21)))
@@ -138,7 +146,9 @@ class Consumers(WithBroker):
 
     async def test_ordered_and_starting_points(self):
         sub = await self.js.subscribe("s.odd", ordered_consumer=True)
-        self.assertEqual([(await sub.next_msg(5)).data for _ in range(10)], [str(i).encode() for i in range(1, 21, 2)])
+        self.assertEqual(
+            [(await sub.next_msg(5)).data for _ in range(10)], [str(i).encode() for i in range(1, 21, 2)]
+        )
         for name, config, want in [
             ("seq", ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=7), 7),
             ("last", ConsumerConfig(deliver_policy=DeliverPolicy.LAST), 20),
@@ -183,9 +193,16 @@ class KeyValue(WithBroker):
 
     async def test_plain_stream_as_bucket(self):
         """Buckets of other clients are streams with these settings."""
-        await self.js.add_stream(StreamConfig(
-            name="KV_X", subjects=["$KV.X.>"], max_msgs_per_subject=1, allow_rollup_hdrs=True, deny_delete=True,
-            allow_direct=True))
+        await self.js.add_stream(
+            StreamConfig(
+                name="KV_X",
+                subjects=["$KV.X.>"],
+                max_msgs_per_subject=1,
+                allow_rollup_hdrs=True,
+                deny_delete=True,
+                allow_direct=True,
+            )
+        )
         kv = await self.js.key_value("X")
         for i in range(5):
             await kv.put("k", str(i).encode())

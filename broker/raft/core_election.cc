@@ -1,0 +1,180 @@
+// broker/raft/core_election.cc - time-outs, pre-votes, votes (dissertation 3.4, 3.6, 6.2, 9.6).
+#include <algorithm>
+
+#include "broker/raft/core.h"
+
+namespace weir::raft {
+
+void Core::become_follower(Term term, NodeId leader) {
+  if (term > term_) {
+    term_ = term;
+    vote_ = NodeId{0};
+    seen_round_ = 0;
+    verified_ = RaftIndex{0};
+    head_target_.reset();
+    nevers_.clear();
+  }
+  if (role_ == Role::kLeader) {
+    drop_reads();
+    progress_.clear();
+    promise_elapsed_ = cfg_.election_ticks;  // it had promised nothing to another leader
+  }
+  role_ = Role::kFollower;
+  leader_ = leader;
+  asleep_ = false;
+  reset_election_timer();
+}
+
+void Core::become_leader() {
+  role_ = Role::kLeader;
+  leader_ = cfg_.id;
+  progress_.clear();
+  heartbeat_elapsed_ = quorum_elapsed_ = quiet_ticks_ = transfer_elapsed_ = 0;
+  uncommitted_bytes_ = 0;
+  round_ = confirmed_round_ = 0;
+  rounds_.clear();
+  lease_from_.reset();
+  transferee_ = NodeId{0};
+  transfer_sent_ = false;
+  heartbeat_due_ = true;
+  members_changed();
+  term_start_ = log_.last() + 1;
+  append_as_leader(EntryType::kNoop, Bytes());
+}
+
+void Core::reset_election_timer() {
+  election_elapsed_ = 0;
+  // Always more than election_ticks: peers that heard the leader as late as this node did are out of
+  // their promise when the request arrives.
+  election_timeout_ = cfg_.election_ticks + 1 + static_cast<unsigned>(prng_.below(cfg_.election_ticks));
+}
+
+bool Core::may_campaign() const {
+  return !halted_ && role_ != Role::kLeader && is_voter(conf(), cfg_.id) && faults_.empty() &&
+         !head_unknown_ && !installing_;
+}
+
+// A node that answered a heartbeat has promised its leader not to help another one for
+// election_ticks; the leader's lease rests on it. The promise outlives changes of term.
+bool Core::promised_to_leader(NodeId candidate) const {
+  if (role_ == Role::kLeader) return true;
+  if (asleep_) return peer_alive(leader_) && candidate != leader_;
+  return promise_elapsed_ < cfg_.election_ticks;
+}
+
+void Core::tick_election() {
+  ++election_elapsed_;
+  bool alone = joint_majority(conf(), [this](NodeId n) { return n == cfg_.id; });
+  if (election_elapsed_ < election_timeout_ && !alone) return;
+  reset_election_timer();
+  leader_ = NodeId{0};
+  if (may_campaign()) {
+    start_election(true, false);
+    return;
+  }
+  // Without a leader a damaged replica may have to move on to a new term, so that the answers about
+  // its lowest unreadable entry count (core_repair.cc).
+  auto fault =
+      std::find_if(faults_.begin(), faults_.end(), [this](auto& f) { return f.first > log_.commit(); });
+  if (fault != faults_.end() && term_ == start_term_ && droppable(fault->first)) {
+    become_follower(term_ + 1, NodeId{0});
+  }
+}
+
+void Core::campaign() {
+  if (may_campaign()) start_election(true, false);
+}
+
+void Core::start_election(bool pre, bool force) {
+  asleep_ = false;
+  role_ = pre ? Role::kPreCandidate : Role::kCandidate;
+  leader_ = NodeId{0};
+  votes_.clear();
+  reset_election_timer();
+  if (pre) {
+    votes_[cfg_.id] = true;
+  } else {
+    become_follower(term_ + 1, NodeId{0});
+    role_ = Role::kCandidate;
+    vote_ = cfg_.id;  // counts once it is durable: own_vote_durable()
+  }
+  for (NodeId node : members_of(conf())) {
+    if (node == cfg_.id || !is_voter(conf(), node)) continue;
+    Message m = make(pre ? MessageType::kPreVote : MessageType::kVote, node);
+    if (pre) m.term = term_ + 1;
+    m.index = log_.last();
+    m.log_term = log_.last_id().term;
+    m.force = force;
+    // Voters judge the log named here, so it has to be on disk before anybody can count their votes.
+    if (pre) {
+      send(std::move(m));
+    } else {
+      send_durably(std::move(m));
+    }
+  }
+  if (pre) tally();
+}
+
+void Core::own_vote_durable() {
+  if (role_ != Role::kCandidate || votes_.count(cfg_.id) > 0) return;
+  if (durable_hard_.term != term_ || durable_hard_.vote != cfg_.id) return;
+  votes_[cfg_.id] = true;
+  tally();
+}
+
+void Core::on_vote(const Message& m) {
+  bool pre = m.type == MessageType::kPreVote;
+  if (head_unknown_) return;  // it does not know what it would be comparing with
+  if (!m.force && promised_to_leader(m.from)) return;
+  EntryId last = log_.last_id();
+  bool up_to_date = m.log_term > last.term || (m.log_term == last.term && m.index >= last.index);
+  bool free = pre ? m.term > term_ : vote_ == m.from || (vote_ == NodeId{0} && leader_ == NodeId{0});
+#ifdef WEIR_DEFECT_RAFT_VOTE_NO_LOG_CHECK
+  up_to_date = true;
+#endif
+#ifdef WEIR_DEFECT_RAFT_FORGET_VOTE
+  free = pre ? free : true;
+#endif
+  Message resp = make(pre ? MessageType::kPreVoteResp : MessageType::kVoteResp, m.from);
+  if (!free || !up_to_date) {
+    resp.reject = true;
+    send(std::move(resp));
+    return;
+  }
+  if (pre) {
+    resp.term = m.term;
+    send(std::move(resp));
+    return;
+  }
+  vote_ = m.from;
+  election_elapsed_ = 0;
+  send_durably(std::move(resp));
+}
+
+void Core::on_vote_resp(const Message& m) {
+  bool pre = m.type == MessageType::kPreVoteResp;
+  if (role_ != (pre ? Role::kPreCandidate : Role::kCandidate)) return;
+  if (pre && !m.reject && m.term != term_ + 1) return;  // of an earlier attempt
+  votes_.emplace(m.from, !m.reject);
+  tally();
+}
+
+void Core::tally() {
+  VoteResult result = joint_vote(conf(), [this](NodeId n) {
+    auto it = votes_.find(n);
+    if (it == votes_.end()) return Ballot::kMissing;
+    return it->second ? Ballot::kYes : Ballot::kNo;
+  });
+  if (result == VoteResult::kWon) win(role_ == Role::kPreCandidate);
+  if (result == VoteResult::kLost) become_follower(term_, NodeId{0});
+}
+
+void Core::win(bool pre) {
+  if (pre) {
+    start_election(false, false);
+  } else {
+    become_leader();
+  }
+}
+
+}  // namespace weir::raft

@@ -34,6 +34,8 @@ class MetaGroup final : public replica::StateMachine {
   Status replay(const store::JournalRecord& record) { return group_.replay(record); }
   void damaged(const store::JournalFault& fault) { group_.damaged(fault); }
   void start(store::Journal* journal) { group_.start(journal); }
+  /// See replica::Group.
+  void release_restored() { group_.release_restored(); }
 
   void create(std::string_view account, const api::StreamConfig& config, std::string_view node, Done done);
   void update(std::string_view account, const api::StreamConfig& config, Done done);

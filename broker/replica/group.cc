@@ -10,7 +10,7 @@ Group::Group(GroupId id, env::Loop& loop, StateMachine& machine)
 
 void Group::restore(RaftIndex applied, Term term) {
   CHECK(!started_ && last_.v == 0);
-  applied_ = last_ = applied;
+  applied_ = last_ = restored_ = applied;
   term_ = term;
 }
 
@@ -116,6 +116,10 @@ void Group::apply_front() {
 void Group::compact(RaftIndex index) {
   CHECK(index <= applied_);
   if (journal_) journal_->release(id_, index);
+}
+
+void Group::release_restored() {
+  if (restored_.v && journal_ && !why_stopped_) journal_->release(id_, restored_);
 }
 
 void Group::remove() {

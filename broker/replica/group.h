@@ -58,6 +58,9 @@ class Group {
 
   /// The state machine's checkpoint covers entries up to `index`; the journal may drop them.
   void compact(RaftIndex index);
+  /// The checkpoint of restore() is durable, not just readable: the journal, which does not remember
+  /// releases across a restart, may drop what it covers.
+  void release_restored();
   /// Removes the group's records for good (the stream was deleted). The group is stopped.
   void remove();
 
@@ -86,6 +89,7 @@ class Group {
   Term term_{0};
   RaftIndex last_{0};
   RaftIndex applied_{0};
+  RaftIndex restored_{0};
   bool started_ = false;
   std::unique_ptr<Error> why_stopped_;
   std::deque<Entry> in_flight_;  // proposed, not yet applied; indexes are consecutive

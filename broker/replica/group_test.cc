@@ -274,6 +274,7 @@ TEST(Group, RestoreSkipsWhatTheCheckpointHas) {
   Node n(world, RaftIndex(6), term);
   EXPECT_TRUE(n.machine.entries.empty());
   n.start();
+  n.group->release_restored();
   ASSERT_TRUE(n.propose("e7"));
   ASSERT_TRUE(n.flush_until(1));
   EXPECT_EQ(n.machine.indexes.back(), 7u);

@@ -64,9 +64,7 @@ void ApiServer::consumer_create(ApiRequest& r) {
   StreamHost* host = stream_or_fail(r, kType, r.tokens[1] == "DURABLE" ? 3 : 2);
   if (!host) return;
   if (auto reason = api::unsupported_reason(request.config)) {
-    return fail(r, kType,
-                api::make_error(ErrCode::kConsumerCreate,
-                                *reason + " is not supported by this version of weir-broker"));
+    return fail(r, kType, api::make_error(ErrCode::kConsumerCreate, *reason));
   }
   api::ConsumerRules rules;
   rules.pedantic = request.pedantic;

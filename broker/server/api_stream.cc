@@ -28,8 +28,7 @@ api::StreamInfo ApiServer::shown(const StreamHost& stream) const {
 std::optional<ApiError> ApiServer::refuse_stream(const Account& account, const api::StreamConfig& c,
                                                  StreamHost* old) {
   if (auto reason = api::unsupported_reason(c)) {
-    return api::make_error(ErrCode::kStreamInvalidConfig,
-                           *reason + " is not supported by this version of weir-broker");
+    return api::make_error(ErrCode::kStreamInvalidConfig, *reason);
   }
   const auto& limits = account.js_limits;
   auto usage = js_.usage(&account);

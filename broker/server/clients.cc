@@ -23,6 +23,8 @@ session::SessionLimits session_limits(const config::Options& o) {
   l.headers = !o.no_header_support;
   l.ping_interval = o.ping_interval;
   l.ping_max = o.ping_max;
+  l.trace = o.trace;
+  l.max_traced_msg_len = static_cast<std::size_t>(std::max(o.max_traced_msg_len, 0));
   return l;
 }
 
@@ -201,6 +203,13 @@ void Clients::unsubscribing(ClientSession& s, session::Subscription& sub) {
 
 void Clients::exhausted(ClientSession&, session::Subscription& sub) {
   router_.note_exhausted(sub);
+}
+
+void Clients::trace(ClientSession& s, std::string_view line) {
+  auto it = open_.find(s.id());
+  if (it == open_.end()) return;
+  env_.log.write(Level::kTrace, env::to_string(it->second->io->remote()) +
+                                    " - cid:" + std::to_string(s.id().v) + " - " + std::string(line));
 }
 
 void Clients::dirty(ClientSession& s) {

@@ -82,6 +82,7 @@ class Clients final : public session::SessionHost {
   void unsubscribing(session::ClientSession& s, session::Subscription& sub) override;
   void exhausted(session::ClientSession& s, session::Subscription& sub) override;
   void dirty(session::ClientSession& s) override;
+  void trace(session::ClientSession& s, std::string_view line) override;
 
   void accept(std::unique_ptr<env::Connection> connection);
   void refuse(Connection& c, session::CloseReason reason, std::string_view text);

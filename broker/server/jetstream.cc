@@ -99,17 +99,16 @@ Status JetStream::recover_journal() {
   journal_->drain([this, alive = std::weak_ptr<int>(alive_)](Status s) {
     if (!alive.expired() && s) ready_ = true;
   });
+  catalog_->commit({}, [this, alive = std::weak_ptr<int>(alive_)](const Status& s) {
+    if (alive.expired() || !s) return;
+    meta_->release_restored();
+    for (auto& [id, stream] : streams_) stream->release_restored();
+  });
   // Configuration changes that were committed but had not reached the stream's own log.
   meta_->state().for_each([this](const MetaStream& s) {
     auto it = streams_.find(s.group);
     if (it == streams_.end() || it->second->machine().config_revision() >= s.revision) return true;
-    if (it->second->machine().config() == s.config) return true;
-    std::string json = api::encode_stream_config_json(s.config);
-    it->second->propose(
-        [&](jetstream::EntryBuilder& b) {
-          b.update_stream({s.revision, json});
-        },
-        [](const jetstream::Outcome&) {});
+    propose_config(*it->second, s);
     return true;
   });
   env_.log.info("JetStream recovered " + std::to_string(streams_.size()) + " streams, " +
@@ -159,8 +158,22 @@ void JetStream::open_stream(const MetaStream& s, bool live) {
   StreamHost* opened = host->get();
   streams_[s.group] = std::move(*host);
   by_name_[{s.account, s.config.name}] = opened;
-  if (!recovering_) opened->start();
+  if (!recovering_) {
+    opened->start();
+    propose_config(*opened, s);
+  }
   if (live) js_.advisories.stream_action(*opened, api::AssetAction::kCreate);
+}
+
+// The log of every stream begins with its configuration: a log that is replayed from its start must not
+// meet the one that the meta group knows by then.
+void JetStream::propose_config(StreamHost& host, const MetaStream& s) {
+  std::string json = api::encode_stream_config_json(s.config);
+  host.propose(
+      [&](jetstream::EntryBuilder& b) {
+        b.update_stream({s.revision, json});
+      },
+      [](const jetstream::Outcome&) {});
 }
 
 void JetStream::log_offline(const MetaStream& s) const {

@@ -91,6 +91,7 @@ class JetStream final {
   void stream_changed(const jetstream::MetaOutcome& change, bool live);
   void open_stream(const jetstream::MetaStream& stream, bool live);
   void close_stream(const jetstream::MetaStream& stream);
+  void propose_config(StreamHost& host, const jetstream::MetaStream& s);
   void log_offline(const jetstream::MetaStream& stream) const;
   Status recover_journal();
   void replay(const store::JournalRecord& record);

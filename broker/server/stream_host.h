@@ -43,6 +43,8 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   /// Journal records above the checkpoint, then start().
   Status replay(const store::JournalRecord& record) { return group_.replay(record); }
   void damaged(const store::JournalFault& fault) { group_.damaged(fault); }
+  /// See replica::Group.
+  void release_restored() { group_.release_restored(); }
   /// Ends recovery: subscribes, starts consumers.
   void start();
 

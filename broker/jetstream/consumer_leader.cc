@@ -242,6 +242,9 @@ void ConsumerLeader::flush_progress(Now now, ConsumerOutput& out) {
   confirm_now_.clear();
   if (p_urgent_) return;  // they belong to the next record
   std::uint64_t after = waits_for_commit() ? proposed_ : 0;
+#ifdef WEIR_DEFECT_CONFIRM_ACK_EARLY
+  after = 0;  // seeded defect, docs/testing.md
+#endif
   for (Bytes& reply : confirm_committed_) out.confirmations.push_back({std::move(reply), after});
   confirm_committed_.clear();
 }

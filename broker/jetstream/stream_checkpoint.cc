@@ -123,6 +123,9 @@ Result<CheckpointMark> StreamMachine::restore(const std::string& prefix, const C
   consumers_written_below_ = next_consumer_id_;
   dedupe_first_written_ = dedupe_.first_number();
   dedupe_next_written_ = dedupe_next;
+#ifdef WEIR_DEFECT_FORGET_DEDUPE
+  dedupe_.restore_begin(dedupe_next);  // seeded defect, docs/testing.md
+#endif
   return mark;
 }
 

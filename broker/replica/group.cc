@@ -115,6 +115,9 @@ void Group::apply_front() {
 
 void Group::compact(RaftIndex index) {
   CHECK(index <= applied_);
+#ifdef WEIR_DEFECT_COMPACT_TOO_FAR
+  index = last_;  // seeded defect, docs/testing.md
+#endif
   if (journal_) journal_->release(id_, index);
 }
 

@@ -106,6 +106,9 @@ void Recovery::order_frames() {
   for (std::size_t i = 0; i < files_.size(); ++i) {
     for (const FrameAt& at : files_[i].frames) frames_.push_back({i, at});
   }
+#ifdef WEIR_DEFECT_DROP_LAST_FRAME
+  if (!frames_.empty()) frames_.pop_back();  // seeded defect, docs/testing.md
+#endif
 }
 
 void Recovery::collect_bounds() {

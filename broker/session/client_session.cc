@@ -4,6 +4,7 @@
 
 #include "broker/api/connect_json.h"
 #include "broker/proto/client_writer.h"
+#include "broker/session/secrets.h"
 #include "broker/subject/subject.h"
 
 namespace weir::session {
@@ -80,6 +81,7 @@ bool ClientSession::feed(ByteSpan bytes, Mono now, Wall wall) {
 }
 
 bool ClientSession::on_connect(std::string_view json) {
+  if (limits_.trace) trace("<<-", {"CONNECT", hide_secrets(json)});
   auto decoded = api::decode_connect(json, connect_);
   if (!decoded) {
     close(CloseReason::kProtocolViolation, "invalid CONNECT: " + decoded.error().detail);
@@ -144,6 +146,10 @@ bool ClientSession::may_publish(std::string_view subject, std::string_view reply
 }
 
 bool ClientSession::on_publish(const proto::PublishView& m) {
+  if (limits_.trace) {
+    trace("<<-", {m.with_headers ? "HPUB" : "PUB", m.subject, m.reply, std::to_string(m.body.size())});
+    trace_payload("<<-", m.body);
+  }
   if (!ready_or_close()) return false;
   stats_.in_msgs += 1;
   stats_.in_bytes += m.body.size();
@@ -170,6 +176,7 @@ bool ClientSession::may_subscribe(std::string_view subject, std::string_view que
 }
 
 bool ClientSession::on_subscribe(std::string_view subject, std::string_view queue, std::string_view sid) {
+  if (limits_.trace) trace("<<-", {"SUB", subject, queue, sid});
   if (!ready_or_close()) return false;
   if (!subject::is_valid_pattern(subject)) {
     send_error("Invalid Subject");
@@ -202,6 +209,7 @@ bool ClientSession::on_subscribe(std::string_view subject, std::string_view queu
 }
 
 bool ClientSession::on_unsubscribe(std::string_view sid, std::uint64_t max_msgs) {
+  if (limits_.trace) trace("<<-", {"UNSUB", sid, max_msgs ? std::to_string(max_msgs) : std::string()});
   if (!ready_or_close()) return false;
   auto it = subs_.find(sid);
   if (it != subs_.end()) {
@@ -213,12 +221,15 @@ bool ClientSession::on_unsubscribe(std::string_view sid, std::uint64_t max_msgs)
 }
 
 bool ClientSession::on_ping() {
+  if (limits_.trace) trace("<<-", {"PING"});
   if (!ready_or_close()) return false;
+  if (limits_.trace) trace("->>", {"PONG"});
   proto::append_pong(out());
   return true;
 }
 
 bool ClientSession::on_pong() {
+  if (limits_.trace) trace("<<-", {"PONG"});
   if (pings_out_ > 0) stats_.rtt = now_ - ping_sent_;
   pings_out_ = 0;
   return true;
@@ -243,6 +254,9 @@ bool ClientSession::deliver(Subscription& sub, const Inbound& m) {
     outbox_.append(body);
   }
   outbox_.append("\r\n");
+  if (limits_.trace) {
+    trace("->>", {header_size ? "HMSG" : "MSG", m.subject, sub.sid, m.reply, std::to_string(body.size())});
+  }
   stats_.out_msgs += 1;
   stats_.out_bytes += body.size();
   if (replies_ && !m.reply.empty()) replies_->received(m.reply, now_);
@@ -280,6 +294,7 @@ Mono ClientSession::tick(Mono now) {
     pings_out_ = 1;
   }
   ping_sent_ = now;
+  if (limits_.trace) trace("->>", {"PING"});
   proto::append_ping(out());
   next_ping_ = now + limits_.ping_interval;
   return next_ping_;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -49,6 +50,8 @@ class SessionHost {
   virtual void exhausted(ClientSession& s, Subscription& sub) = 0;
   /// The outbox went from empty to not empty, or the session wants to be closed.
   virtual void dirty(ClientSession& s) = 0;
+  /// With SessionLimits::trace: one line of the protocol, "<<- [SUB foo 1]" or "->> [PONG]".
+  virtual void trace(ClientSession&, std::string_view /*line*/) {}
 };
 
 struct SessionLimits {
@@ -60,6 +63,8 @@ struct SessionLimits {
   bool headers = true;
   Nanos ping_interval = 2 * kMinute;
   int ping_max = 2;
+  bool trace = false;                  // tell the host every line, see SessionHost::trace
+  std::size_t max_traced_msg_len = 0;  // bytes of a payload shown; 0 = all
 };
 
 struct SessionStats {
@@ -123,6 +128,8 @@ class ClientSession final : private proto::ClientEvents {
   bool ready_or_close();
   bool may_publish(std::string_view subject, std::string_view reply);
   bool may_subscribe(std::string_view subject, std::string_view queue);
+  void trace(std::string_view arrow, std::initializer_list<std::string_view> words);
+  void trace_payload(std::string_view arrow, std::string_view body);
   void acknowledge();  // +OK when verbose
   void mark_dirty();
   BytesBuilder& out();

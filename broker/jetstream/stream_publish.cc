@@ -186,6 +186,14 @@ Status StreamMachine::roll_up(std::string_view subject, std::string_view rollup,
     RETURN_IF_ERROR(remove_below(out.seq, out));
     return ok();
   }
+  if (subject::has_wildcards(subject)) {
+    // Key-value clients purge a tree of keys by a marker published on its pattern.
+    PurgeCommand below;
+    below.filter = subject;
+    below.seq = out.seq;
+    ASSIGN_OR_RETURN([[maybe_unused]] std::uint64_t removed, purge_filtered(below, out));
+    return ok();
+  }
   for (auto s = store_.subject_state(subject); s && s->first < out.seq; s = store_.subject_state(subject))
     RETURN_IF_ERROR(remove_one(s->first, out));
   return ok();

@@ -166,6 +166,10 @@ TEST(Publish, Rollup) {
   EXPECT_EQ(h.live(), "2 4 6 | 6");
   EXPECT_EQ(h.pub("r.1", {{"Nats-Rollup", "all"}}), "7");
   EXPECT_EQ(h.live(), "7 | 7");
+  h.pub("q");
+  h.pub("r.2");
+  EXPECT_EQ(h.pub("r.*", {{"Nats-Rollup", "sub"}}), "10");  // all that the pattern matches, not the marker
+  EXPECT_EQ(h.live(), "8 10 | 10");
   c.deny_purge = true;
   Harness denied(c);
   EXPECT_EQ(denied.pub("a", {{"Nats-Rollup", "sub"}}), "10111 rollup not permitted");

@@ -99,6 +99,11 @@ Status JetStream::recover_journal() {
   journal_->drain([this, alive = std::weak_ptr<int>(alive_)](Status s) {
     if (!alive.expired() && s) ready_ = true;
   });
+  catalog_->commit({}, [this, alive = std::weak_ptr<int>(alive_)](const Status& s) {
+    if (alive.expired() || !s) return;
+    meta_->release_restored();
+    for (auto& [id, stream] : streams_) stream->release_restored();
+  });
   // Configuration changes that were committed but had not reached the stream's own log.
   meta_->state().for_each([this](const MetaStream& s) {
     auto it = streams_.find(s.group);

@@ -197,6 +197,9 @@ TEST(NodeFaults, WhatWasShownAfterAKillSurvivesPowerLoss) {
     w.node.reset();
     w.loop.forget_all();
     w.disk.kill(w.prng);
+    env::testing::SimDiskOptions slow;
+    slow.sync_ns_min = slow.sync_ns_max = 100 * kMillisecond;
+    w.disk.set_options(slow);  // a client comes before the first sync is over
     Status s = w.try_start();
     ASSERT_TRUE(s);
     TestClient d(w);
@@ -400,6 +403,34 @@ TEST(NodeFaults, TheJournalIsUsedAgainAndAgain) {
   for (int i = 0; i < 5; ++i) EXPECT_EQ(info(d, "IDLE" + std::to_string(i), "state.messages"), "1");
   EXPECT_EQ(info(d, "BUSY", "state.last_seq"), "2000");
   EXPECT_EQ(info(d, "BUSY", "state.messages"), "100");
+}
+
+// The deletion is committed, the note in the journal that voids the stream's records is not.
+TEST(NodeFaults, ADeletionCutShortDoesNotHoldTheJournal) {
+  int cut_short = 0;
+  for (std::uint64_t n = 1; n < 12; ++n) {
+    TestWorld w(n);
+    tiny(w).start();
+    TestClient c(w);
+    ASSERT_TRUE(c.connect());
+    make_stream(c, "KEPT");
+    make_stream(c, "GONE");
+    for (int i = 0; i < 3; ++i) c.publish("GONE.x");
+    w.disk.crash_at(n);
+    c.pub("$JS.API.STREAM.DELETE.GONE", "");
+    c.run(50 * kMillisecond);
+    bool frozen = w.disk.frozen();
+    w.restart(Survivors::kNone);
+    TestClient d(w);
+    ASSERT_TRUE(d.connect());
+    bool gone = d.error_of(d.request("$JS.API.STREAM.INFO.GONE")) == "10059";
+    cut_short += frozen && gone;
+    for (int i = 0; i < 200; ++i) ASSERT_EQ(d.publish("KEPT.x"), i + 1) << "operation " << n;
+    if (!gone) continue;
+    make_stream(d, "GONE");
+    EXPECT_EQ(d.publish("GONE.x"), 1);
+  }
+  EXPECT_GT(cut_short, 0);
 }
 
 }  // namespace

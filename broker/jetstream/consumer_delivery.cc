@@ -73,7 +73,10 @@ Result<ConsumerLeader::Outcome> ConsumerLeader::deliver_redelivery(const StepInp
 Result<ConsumerLeader::Outcome> ConsumerLeader::deliver_new(const StepInput& in, ConsumerOutput& out) {
   RETURN_IF_ERROR(find_new(in.store));
   if (!found_) return Outcome::kNothing;
-  if (ack_pending_max_ > 0 && s_.pending_.size() >= ack_pending_max_) return Outcome::kBlocked;
+  if (ack_pending_max_ > 0 && s_.pending_.size() >= ack_pending_max_) {
+    end_no_wait_pulls(out);  // the next message may be long in coming
+    return Outcome::kBlocked;
+  }
   if (replay_waits(in.now)) return Outcome::kBlocked;
   --num_pending_;
   if (!send(*found_, 1, in, out)) {

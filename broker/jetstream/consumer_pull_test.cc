@@ -102,6 +102,21 @@ TEST_F(ConsumerPull, NoWaitWithExpiresTimesOut) {
   EXPECT_EQ(rig.take_lines(), (Lines{"r: 408 Request Timeout"}));
 }
 
+TEST_F(ConsumerPull, NoWaitEndsAtTheLimitOfPendingAcks) {
+  fill(3);
+  auto c = ConsumerRig::pull_config();
+  c.max_ack_pending = 2;
+  rig.create(c);
+  rig.no_wait("r", 3, kSecond);
+  rig.run();
+  EXPECT_EQ(rig.take_seqs(), (Seqs{1, 2}));
+  EXPECT_EQ(rig.take_lines(), (Lines{"r: 404 No Messages"}));
+  rig.no_wait("x", 3);
+  rig.run();
+  EXPECT_EQ(rig.take_lines(), (Lines{"x: 404 No Messages"}));
+  EXPECT_EQ(rig.leader->figures().num_waiting, 0u);
+}
+
 TEST_F(ConsumerPull, NoWaitBehindOthersIsRefused) {
   fill(3);
   auto c = ConsumerRig::pull_config();

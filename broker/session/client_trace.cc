@@ -39,7 +39,7 @@ std::string hide_secrets(std::string_view json) {
       at = out.find_first_not_of(" \t:", at + key.size());
       if (at == std::string::npos || out[at] != '"') continue;
       std::size_t end = at + 1;
-      while (end < out.size() && out[end] != '"') end += out[end] == '\\' ? 2 : 1;
+      while (end < out.size() && out[end] != '"') end += out[end] == '\\' ? 2u : 1u;
       end = std::min(end, out.size());
       out.replace(at + 1, end - at - 1, "[REDACTED]");
       at += 1;

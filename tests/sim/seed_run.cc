@@ -1,5 +1,7 @@
 #include "tests/sim/seed_run.h"
 
+#include <algorithm>
+
 #include "tests/sim/auditor.h"
 #include "tests/sim/workload.h"
 #include "tests/sim/world.h"
@@ -22,6 +24,9 @@ NetOptions net_options(Prng& prng) {
   o.delay_max = one_of(prng, {200 * kMicrosecond, 2 * kMillisecond, 20 * kMillisecond});
   o.piece_max = one_of<std::size_t>(prng, {7, 100, 1500, 64 * 1024});
   o.window = one_of<std::size_t>(prng, {600, 16 * 1024, 256 * 1024});
+  // A narrow window on a long way would be slower than the server's patience.
+  if (o.window < 1000) o.delay_max = 200 * kMicrosecond;
+  if (o.piece_max < 1000) o.delay_max = std::min<Nanos>(o.delay_max, 2 * kMillisecond);
   return o;
 }
 
@@ -146,6 +151,7 @@ void Run::disturb() {
 }
 
 void Run::inject_disk_fault() {
+  if (!node_.running()) return;
   node_.expect_errors = true;
   bool journal = prng_.chance(2, 3);
   events_.add(std::string("the next sync of the ") + (journal ? "journal" : "catalog") + " fails");

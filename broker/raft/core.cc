@@ -35,6 +35,11 @@ Core::Core(const Config& config, StartState start)
       durable_hard_(start.hard) {
   CHECK(cfg_.id != NodeId{0} && cfg_.election_ticks > cfg_.heartbeat_ticks && cfg_.heartbeat_ticks > 0);
   CHECK(cfg_.lease_ticks + 2 <= cfg_.election_ticks, "a lease must end before its promise");
+  // A snapshot can be on disk before the term it came with. Moving on without a vote is always allowed.
+  if (log_.last_id().term > term_) {
+    start_term_ = term_ = log_.last_id().term;
+    vote_ = NodeId{0};
+  }
   // A commit index is written after the entries it names: more of it than of them means a loss.
   if (start.hard.commit > log_.last()) head_unknown_ = true;
   log_.start_at(start.applied, std::min(start.hard.commit, log_.last()));

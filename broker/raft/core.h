@@ -58,7 +58,8 @@ class Core {
   /// back in Ready::reads. On a follower the leader is asked; the answer may get lost (time out and
   /// ask again with a new context). False: no leader known, or reads_max reached.
   bool read_index(std::uint64_t context);
-  /// Asks for votes now (first start, tests). No effect where a time-out had none either.
+  /// Asks for votes now (first start, tests). No effect where a time-out had none either, nor within
+  /// election_ticks of a sign of life of a leader or of a restart.
   void campaign();
   /// Answers to Ready::loads; empty if the host cannot read them.
   void entries_loaded(const LoadRequest& request, std::vector<Entry> entries);

@@ -112,6 +112,8 @@ void Core::snapshot_installed(const SnapshotMeta& meta) {
   installing_.reset();
   if (halted_ || meta.index <= log_.applied()) return;
   CHECK(check_conf(meta.conf).has_value(), "installed a snapshot without a valid configuration");
+  // A state fetched later than asked for may come from a later term.
+  if (meta.term > term_) become_follower(meta.term, NodeId{0});
   EntryId id{meta.index, meta.term};
   bool keep = log_.matches(id);
   if (!keep && meta.index < log_.commit()) {

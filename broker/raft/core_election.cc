@@ -64,7 +64,10 @@ bool Core::promised_to_leader(NodeId candidate) const {
 
 void Core::tick_election() {
   ++election_elapsed_;
-  bool alone = joint_majority(conf(), [this](NodeId n) { return n == cfg_.id; });
+  // A group of one need not wait, once that it is one is final: until then the leader that shrank it may
+  // hold a lease on this node's promise.
+  bool alone = confs_.back().index <= log_.commit() &&
+               joint_majority(conf(), [this](NodeId n) { return n == cfg_.id; });
   if (election_elapsed_ < election_timeout_ && !alone) return;
   reset_election_timer();
   leader_ = NodeId{0};
@@ -82,7 +85,8 @@ void Core::tick_election() {
 }
 
 void Core::campaign() {
-  if (may_campaign()) start_election(true, false);
+  // The promise to a leader also binds the vote for oneself.
+  if (may_campaign() && promise_elapsed_ >= cfg_.election_ticks) start_election(true, false);
 }
 
 void Core::start_election(bool pre, bool force) {

@@ -366,6 +366,27 @@ bool FuzzWorld::healthy(std::uint64_t index) {
   return true;
 }
 
+void FuzzWorld::describe() {
+  for (auto& [id, m] : nodes_) {
+    if (!m.node->up()) continue;
+    View v = m.node->core().view();
+    std::cout << "node " << id.v << " role " << int(v.role) << " term " << v.term.v << " leader "
+              << v.leader.v << " base " << v.base.index.v << " last " << v.last.index.v << "/"
+              << v.last.term.v << " commit " << v.commit.v << " applied " << v.applied.v << " faults "
+              << v.faults << " head " << v.head_unknown << " asleep " << v.asleep << " voters";
+    for (NodeId n : m.node->core().conf().voters) std::cout << " " << n.v;
+    std::cout << " out";
+    for (NodeId n : m.node->core().conf().outgoing) std::cout << " " << n.v;
+    std::cout << " learners";
+    for (NodeId n : m.node->core().conf().learners) std::cout << " " << n.v;
+    std::cout << "\n";
+    for (const PeerView& p : m.node->core().peers()) {
+      std::cout << "  peer " << p.id.v << " match " << p.match.v << " next " << p.next.v << " state "
+                << int(p.state) << " active " << p.active << "\n";
+    }
+  }
+}
+
 std::string FuzzWorld::run() {
   while (now_ < plan_.units && failed_.empty()) unit();
   heal();
@@ -384,6 +405,7 @@ std::string FuzzWorld::run() {
     }
     if (target != 0 && healthy(target)) break;
   }
+  if (failed_.empty() && (target == 0 || !healthy(target))) describe();
   if (failed_.empty() && (target == 0 || !healthy(target))) fail("no health after the faults ended");
   check_logs();
   for (auto& [index, what] : truth_) trace_ = mix(trace_, what.second);

@@ -69,6 +69,7 @@ class FuzzWorld {
   bool healthy(std::uint64_t index);
   void fail(const std::string& what);
   Core* leader();
+  void describe();
 
   FuzzPlan plan_;
   Prng prng_;

@@ -238,6 +238,7 @@ class TestNode {
     if (w.reset) reset_disk(*w.reset);
     if (w.cut) cut(*w.cut);
     for (Entry& e : w.repaired) {
+      if (e.index <= disk_.base.index) continue;
       disk_.log[e.index] = e;
       disk_.faulty.erase(e.index);
     }

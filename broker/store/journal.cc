@@ -139,9 +139,6 @@ void JournalImpl::start() {
   if (p.records.empty() && p.queued == 0 && start_state_ == Start::kDone) return;
   if (!room(round_to_block(p.bytes))) return;
   bool durable = options_.sync_always || start_state_ != Start::kDone;
-#ifdef WEIR_DEFECT_SKIP_JOURNAL_SYNC
-  durable = false;  // seeded defect, docs/testing.md
-#endif
   write_frame(std::move(p), durable ? env::Sync::kData : env::Sync::kNone);
 }
 
@@ -256,6 +253,9 @@ void JournalImpl::write_frame(Plan plan, env::Sync sync) {
   writing_ = std::move(frame);
   carry_ = false;
   // The File forgets the completion when it is closed, so `this` is alive.
+#ifdef WEIR_DEFECT_SKIP_JOURNAL_SYNC
+  sync = env::Sync::kNone;  // seeded defect, docs/testing.md
+#endif
   current_->at.file->write(at, std::move(slices), sync, [this](Status s) { frame_done(std::move(s)); });
 }
 

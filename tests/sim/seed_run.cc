@@ -10,6 +10,7 @@ namespace weir::sim {
 
 namespace {
 
+constexpr std::uint64_t kDiskBytes = 2u << 30;
 constexpr Nanos kBackLimit = 30 * kSecond;          // a dead node runs again
 constexpr std::uint64_t kTurnsAtOnceMax = 100'000;  // without time passing
 constexpr Nanos kQuietLimit = 40 * kSecond;         // everything in flight is answered or given up
@@ -47,7 +48,7 @@ SimNode::Options node_options(Prng& prng) {
   o.tuning.segment_bytes = one_of<std::size_t>(prng, {2000, 32 << 10, 1 << 20});
   o.tuning.catalog_roll_bytes = one_of<std::uint64_t>(prng, {2000, 32 << 10, 1 << 20});
   o.tuning.meta_checkpoint_entries = one_of<std::uint64_t>(prng, {1, 5, 1024});
-  o.disk.capacity_bytes = 2u << 30;
+  o.disk.capacity_bytes = kDiskBytes;
   o.mono_skew = static_cast<Nanos>(prng.below(1000)) * kSecond;
   o.wall_skew = (static_cast<Nanos>(prng.below(2000)) - 1000) * kSecond;
   if (prng.chance(1, 4)) {  // a slow disk: much is in flight
@@ -108,6 +109,7 @@ class Run {
   void wait_for_node();
   bool rest();
   void inject_disk_fault();
+  void fill_disk();
   void end();
 
   Prng prng_;
@@ -158,6 +160,22 @@ void Run::inject_disk_fault() {
   node_.disk().fail_next_sync(journal ? "journal" : "catalog");
   unsigned life = node_.lives();
   (void)run_until([this, life] { return node_.lives() != life; }, 2 * kSecond);
+}
+
+// Somebody else fills the disk, for a while. The broker need not take messages then; afterwards it must.
+void Run::fill_disk() {
+  env::testing::SimDisk& disk = node_.disk();
+  node_.disk_full = true;
+  disk.set_capacity(disk.used_bytes() + prng_.below(200'000));
+  events_.add("the disk is nearly full");
+  run_for(static_cast<Nanos>(prng_.between(100, 3000)) * kMillisecond);
+  disk.set_capacity(kDiskBytes);
+  events_.add("the disk has room again");
+  run_for(3 * kSecond);
+  // A catalog that failed stays failed until a restart (docs/testing.md "Known").
+  if (node_.running()) node_.die(Death::kKill, back_after());
+  wait_for_node();
+  node_.disk_full = false;
 }
 
 void Run::let_die() {
@@ -214,6 +232,7 @@ SeedResult Run::go() {
   workload_.begin();
   std::uint64_t deaths = prng_.between(1, 6);
   bool bad_disk = prng_.chance(1, 6);
+  bool full_disk = prng_.chance(1, 6);
   for (std::uint64_t i = 0; i < deaths && !verdict_.failed(); ++i) {
     std::uint64_t pieces = prng_.between(1, 4);
     for (std::uint64_t k = 0; k < pieces; ++k) {
@@ -221,6 +240,7 @@ SeedResult Run::go() {
       disturb();
     }
     if (bad_disk && prng_.chance(1, 2)) inject_disk_fault();
+    if (full_disk && prng_.chance(1, 2)) fill_disk();
     let_die();
     if (verdict_.failed() || !prng_.chance(1, 2)) continue;
     if (rest()) (void)auditor_.audit(workload_);

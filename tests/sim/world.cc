@@ -26,7 +26,7 @@ void EventLog::add(const std::string& line) {
 
 void SimNode::NodeLog::write(Level level, std::string_view text) {
   node_.events_.add("n" + std::to_string(node_.number_) + " log: " + std::string(text));
-  if (level < Level::kError || node_.expect_errors || node_.dying_) return;
+  if (level < Level::kError || node_.expect_errors || node_.disk_full || node_.dying_) return;
   node_.verdict_.fail("error logged without a fault: " + std::string(text));
 }
 
@@ -69,7 +69,7 @@ void SimNode::start() {
     if (on_start) on_start();
     return;
   }
-  if (!dying_ && !expect_errors) verdict_.fail("node does not start: " + s.error().to_string());
+  if (!dying_ && !expect_errors && !disk_full) verdict_.fail("node does not start: " + s.error().to_string());
   if (!dying_) {
     dying_ = Death::kKill;
     back_after_ = kSecond;
@@ -100,7 +100,7 @@ void SimNode::power_fails_at(std::uint64_t operation, Nanos back_after) {
 
 void SimNode::settle() {
   if (node_ && !dying_ && fatal_) {
-    if (!expect_errors) verdict_.fail("the node gave up its disk without a fault");
+    if (!expect_errors && !disk_full) verdict_.fail("the node gave up its disk without a fault");
     dying_ = prng_.chance(1, 2) ? Death::kPower : Death::kKill;
     back_after_ = kSecond;
   }

@@ -77,6 +77,8 @@ class SimNode {
   unsigned deaths[2] = {0, 0};  // by loss of power, others
   /// Error lines are expected from now on (a fault was injected) until the next start.
   bool expect_errors = false;
+  /// As expect_errors, across restarts: the disk is full.
+  bool disk_full = false;
   /// Runs before each start (faults during recovery), and after each.
   std::function<void()> before_start;
   std::function<void()> on_start;

@@ -49,9 +49,11 @@ Core::Core(const Config& config, StartState start)
   // What was promised to a leader before the restart is not known any more, so all of it is kept.
   promise_elapsed_ = term_ == Term{0} ? cfg_.election_ticks : 0;
   reset_election_timer();
-  // DEFECT double vote after restart: the vote is not read back.
 #ifdef WEIR_DEFECT_RAFT_DOUBLE_VOTE
   vote_ = NodeId{0};
+#endif
+#ifdef WEIR_DEFECT_RAFT_RESTART_NO_PROMISE
+  promise_elapsed_ = cfg_.election_ticks;
 #endif
 }
 

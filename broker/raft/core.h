@@ -135,6 +135,7 @@ class Core {
   void start_election(bool pre, bool force);
   void win(bool pre);
   void tally();
+  bool electable() const;
   bool may_campaign() const;
   bool promised_to_leader(NodeId candidate) const;
   void reset_election_timer();

@@ -10,6 +10,10 @@ namespace weir::raft {
 
 void Core::load_confs(const StartState& start) {
   CHECK(start.conf.voters.empty() || check_conf(start.conf).has_value(), "started with a bad configuration");
+  // A member that starts with an empty log must get its first configuration with a state, because no
+  // entry holds it. So the log of a new group begins above index 0 (README.md, "A new group").
+  CHECK(start.conf.voters.empty() || start.base.index > RaftIndex{0},
+        "a configuration below the first index");
   confs_.push_back({start.applied, start.conf});
   for (const Entry& e : start.entries) {
     bool faulty = std::any_of(start.faults.begin(), start.faults.end(),

@@ -49,9 +49,20 @@ void Core::reset_election_timer() {
   election_timeout_ = cfg_.election_ticks + 1 + static_cast<unsigned>(prng_.below(cfg_.election_ticks));
 }
 
+// 4.2.2: a node that its own latest configuration leaves out may still be needed, as long as that one is
+// not committed: it can be the only one with the entry, and refuse its vote to all who lack it. Its own
+// vote does not count then (tally), and it steps down once the entry is committed.
+bool Core::electable() const {
+  for (std::size_t i = confs_.size(); i-- > 0;) {
+    if (is_voter(confs_[i].conf, cfg_.id)) return true;
+    if (confs_[i].index <= log_.commit()) return false;
+  }
+  return false;
+}
+
 bool Core::may_campaign() const {
-  return !halted_ && role_ != Role::kLeader && is_voter(conf(), cfg_.id) && faults_.empty() &&
-         !head_unknown_ && !installing_;
+  return !halted_ && role_ != Role::kLeader && electable() && faults_.empty() && !head_unknown_ &&
+         !installing_;
 }
 
 // A node that answered a heartbeat has promised its leader not to help another one for
@@ -128,7 +139,9 @@ void Core::own_vote_durable() {
 
 void Core::on_vote(const Message& m) {
   bool pre = m.type == MessageType::kPreVote;
+#ifndef WEIR_DEFECT_RAFT_HEAD_VOTES
   if (head_unknown_) return;  // it does not know what it would be comparing with
+#endif
   if (!m.force && promised_to_leader(m.from)) return;
   EntryId last = log_.last_id();
   bool up_to_date = m.log_term > last.term || (m.log_term == last.term && m.index >= last.index);

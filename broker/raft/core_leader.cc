@@ -83,7 +83,7 @@ void Core::on_append_resp(const Message& m) {
   }
   if (!more) return;
   maybe_commit();
-  maybe_send_timeout_now();
+  if (m.from == transferee_) maybe_send_timeout_now();
 }
 
 void Core::on_heartbeat_resp(const Message& m) {
@@ -94,9 +94,12 @@ void Core::on_heartbeat_resp(const Message& m) {
   pr.round = std::max(pr.round, m.context);
   bool installing = m.reject;
   if (pr.state == ProgressState::kSnapshot && !installing) pr.become_probe();
-  pr.probe_sent = false;
-  pr.nudge = pr.state == ProgressState::kReplicate && pr.match < log_.last();
-  if (pr.match < log_.last() || pr.state == ProgressState::kProbe) sends_due_ = true;
+  // It answers a heartbeat that left after the last append, and that append has no answer: lost, perhaps.
+  if (m.context > pr.sent_round) {
+    pr.probe_sent = false;
+    pr.nudge = pr.state == ProgressState::kReplicate && pr.match < log_.last();
+  }
+  sends_due_ = true;
   confirm_round();
 }
 
@@ -199,6 +202,7 @@ void Core::send_append(NodeId to, Progress& pr, std::vector<Entry> entries) {
   std::size_t bytes = 0;
   for (const Entry& e : entries) bytes += e.payload.size();
   pr.sent(entries.size(), bytes, m.commit);
+  pr.sent_round = round_;
   m.entries = std::move(entries);
   send(std::move(m));
 }

@@ -61,11 +61,12 @@ struct Progress {
   RaftIndex next;            // first entry to send
   RaftIndex sent_commit{0};  // highest commit index told
   RaftIndex pending_snapshot{0};
-  std::uint64_t round = 0;  // last heartbeat round answered
-  bool active = false;      // answered anything since the last quorum check
-  bool probe_sent = false;  // Probe: wait for the answer
-  bool nudge = false;       // Replicate: send an empty append to find out whether appends were lost
-  bool loading = false;     // the host reads old entries for it
+  std::uint64_t round = 0;       // last heartbeat round answered
+  std::uint64_t sent_round = 0;  // heartbeat round in force when the last append left
+  bool active = false;           // answered anything since the last quorum check
+  bool probe_sent = false;       // Probe: wait for the answer
+  bool nudge = false;            // Replicate: send an empty append to find out whether appends were lost
+  bool loading = false;          // the host reads old entries for it
   InFlight in_flight;
 
   void become_probe() {

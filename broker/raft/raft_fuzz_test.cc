@@ -31,6 +31,7 @@ void FuzzWorld::add_node(NodeId id, const ConfState& conf) {
   if (plan_.sleep) c.hibernate_ticks = 15;
   Disk disk;
   disk.checkpoint.conf = conf;
+  if (!conf.voters.empty()) disk.base = disk.checkpoint.at = kNewGroup;
   Member m;
   m.node = std::make_unique<TestNode>(c, std::move(disk));
   m.slow = p.chance(1, 4) ? 20 : 3;
@@ -220,7 +221,8 @@ void FuzzWorld::change_members(Core& core) {
   }
   Result<ConfState> next = change_conf(conf, change);
   // As a placement would: enough voters, none of them damaged.
-  if (next && next->voters.size() < std::min(2u, plan_.nodes)) return;
+  std::size_t enough = plan_.damage ? 3 : std::min(2u, plan_.nodes);  // a minority may be damaged
+  if (next && next->voters.size() < enough) return;
   if (core.propose_conf_change(change).outcome == ProposeOutcome::kAppended) ++counts.conf_changes;
 }
 

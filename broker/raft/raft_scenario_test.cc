@@ -156,7 +156,10 @@ bool Scenario::setup(const std::string& verb, const Words& words) {
       Config c = config_;
       c.id = id;
       Disk disk;
-      if (is_member(conf_, id)) disk.checkpoint.conf = conf_;
+      if (is_member(conf_, id)) {
+        disk.checkpoint.conf = conf_;
+        disk.base = disk.checkpoint.at = kNewGroup;
+      }
       nodes_.emplace(id, TestNode(c, std::move(disk)));
     }
   } else if (verb == "disk") {
@@ -436,7 +439,8 @@ void Scenario::show_status(const Words& words) {
     View v = n.core().view();
     out_ << kRoles[static_cast<std::size_t>(v.role)] << " term " << v.term.v << " vote " << v.vote.v
          << " log (" << v.base.index.v << ".." << show_id(v.last.index, v.last.term) << "] durable "
-         << v.stable.v << " commit " << v.commit.v << " applied " << v.applied.v << " "
+         << v.stable.v << " commit " << v.commit.v << " applied " << v.applied.v
+         << (v.faults > 0 ? " faults " + text(v.faults) : std::string()) << " "
          << (n.core().conf().voters.empty() ? "no conf" : show(n.core().conf())) << "\n";
   }
 }

@@ -39,10 +39,14 @@ struct Fault {
   bool maybe_config = true;  // false only if the type is known: such an entry may be dropped by quorum
 };
 
+/// Base and applied index of the first members of a new group. A node that joins later starts at {0,0}, is
+/// therefore always behind the log's begin, and gets the configuration with a state.
+constexpr EntryId kNewGroup{RaftIndex{1}, Term{0}};
+
 /// What the host found on its disk. Everything in it is durable.
 struct StartState {
   HardState hard;
-  EntryId base;                // entries up to here are compacted; {0,0} for a new log
+  EntryId base;                // compacted up to here; kNewGroup, or {0,0} for a node that is to be added
   ConfState conf;              // in force at `applied`
   RaftIndex applied;           // the state machine's durable state, in [base, last]
   std::vector<TermRun> older;  // terms of entries in (base, first of `entries`)

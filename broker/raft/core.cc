@@ -49,6 +49,7 @@ Core::Core(const Config& config, StartState start)
   // What was promised to a leader before the restart is not known any more, so all of it is kept.
   promise_elapsed_ = term_ == Term{0} ? cfg_.election_ticks : 0;
   reset_election_timer();
+  handed_hard_.commit = log_.commit();  // a floor; no reason to write it at each start
 #ifdef WEIR_DEFECT_RAFT_DOUBLE_VOTE
   vote_ = NodeId{0};
 #endif

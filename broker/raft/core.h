@@ -14,7 +14,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <set>
 #include <span>
@@ -24,6 +23,7 @@
 #include "broker/base/ids.h"
 #include "broker/base/prng.h"
 #include "broker/raft/confchange.h"
+#include "broker/raft/fifo.h"
 #include "broker/raft/log.h"
 #include "broker/raft/messages.h"
 #include "broker/raft/progress.h"
@@ -235,13 +235,13 @@ class Core {
   bool sends_due_ = false, heartbeat_due_ = false;
   RaftIndex term_start_;  // index of this term's no-op
   std::uint64_t round_ = 0, confirmed_round_ = 0;
-  std::deque<Round> rounds_;                 // sent, not confirmed
+  Fifo<Round> rounds_;                       // sent, not confirmed
   std::optional<std::uint64_t> lease_from_;  // clock_ when the last confirmed round was sent
   NodeId transferee_;
   unsigned transfer_elapsed_ = 0;
   bool transfer_sent_ = false;  // in this term: somebody may campaign against the lease
 
-  std::deque<PendingRead> reads_;
+  Fifo<PendingRead> reads_;
   std::vector<PendingRead> waiting_reads_;  // for the first commit of the term
 
   // Sleep.
@@ -269,7 +269,7 @@ class Core {
   std::vector<Entry> repaired_;
   std::optional<EntryId> log_reset_;
   std::optional<RaftIndex> cut_from_;
-  std::deque<PendingWrite> writes_;
+  Fifo<PendingWrite> writes_;
   std::uint64_t write_number_ = 0;
   HardState handed_hard_, durable_hard_;
   SoftState handed_soft_;

@@ -10,11 +10,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <vector>
 
 #include "broker/base/ids.h"
+#include "broker/raft/fifo.h"
 #include "broker/raft/messages.h"
 
 namespace weir::raft {
@@ -87,13 +87,13 @@ class Log {
   };
   EntryId base_;
   std::vector<TermRun> runs_;  // ascending; the first covers base_
-  std::deque<Entry> tail_;
+  Fifo<Entry> tail_;
   RaftIndex last_;
   std::size_t memory_bytes_ = 0;
   RaftIndex commit_, applying_, applied_;
   RaftIndex stable_;  // on this node's disk up to here
   RaftIndex handed_;  // given to the host for writing up to here
-  std::deque<Write> writes_;
+  Fifo<Write> writes_;
 };
 
 }  // namespace weir::raft

@@ -1,6 +1,6 @@
 // broker/raft/messages.h - log entries, durable state and the messages between replicas of a group.
 //
-// Room:    pure values. The bytes on a link are codec.h's business.
+// Room:    pure values. Their bytes on a link are the peer protocol's business.
 // Rules:   names follow the Raft dissertation (Ongaro 2014); what goes beyond it says so.
 // Trust:   a message comes from another machine. Core checks every field it uses; a message that
 //          cannot be true is dropped and counted, never a CHECK.

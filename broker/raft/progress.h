@@ -11,9 +11,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 
 #include "broker/base/ids.h"
+#include "broker/raft/fifo.h"
 
 namespace weir::raft {
 
@@ -46,7 +46,7 @@ class InFlight {
     std::size_t bytes;
   };
   std::size_t count_max_, bytes_max_;
-  std::deque<Sent> sent_;
+  Fifo<Sent> sent_;
   std::size_t bytes_ = 0;
 };
 

@@ -29,6 +29,10 @@ void FuzzWorld::add_node(NodeId id, const ConfState& conf) {
   c.memory_bytes_max = p.chance(1, 2) ? 100 : 1u << 20;
   c.apply_bytes_max = p.chance(1, 2) ? 50 : 1u << 20;
   if (plan_.sleep) c.hibernate_ticks = 15;
+  if (plan_.churn) {
+    c.append_bytes_max = 1;
+    c.in_flight_count_max = 1;
+  }
   Disk disk;
   disk.checkpoint.conf = conf;
   if (!conf.voters.empty()) disk.base = disk.checkpoint.at = kNewGroup;
@@ -186,6 +190,7 @@ void FuzzWorld::disturb() {
     if (prng_.chance(1, 300) && m.node->core().transfer_leadership(pick().node->id())) ++counts.transfers;
     if (prng_.chance(1, 10)) read(m);
     drain(m);
+    if (plan_.churn && prng_.chance(1, 25)) crash(m);
   }
   Member& any = pick();
   if (any.node->up()) {
@@ -230,7 +235,7 @@ void FuzzWorld::crash(Member& m) {
   ++counts.crashes;
   std::size_t pending = m.node->writes().size();
   m.node->crash(static_cast<std::size_t>(prng_.below(pending + 1)));
-  m.restart_at = now_ + prng_.between(1, 400);
+  m.restart_at = now_ + prng_.between(1, plan_.churn ? 150 : 400);
   if (plan_.damage && prng_.chance(1, 3)) damage(*m.node);
 }
 
@@ -424,16 +429,23 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 struct Shape {
   const char* name;
   unsigned nodes;
-  bool crashes, partitions, members, damage, sleep;
+  bool crashes = true, partitions = true, members = false, damage = false, sleep = false, churn = false;
 };
 
 constexpr Shape kShapes[] = {
-    {"three", 3, true, true, false, false, false},   {"five", 5, true, true, false, false, false},
-    {"seven", 7, true, true, false, false, false},   {"members", 3, true, true, true, false, false},
-    {"members5", 5, true, true, true, false, false}, {"damage3", 3, true, true, false, true, false},
-    {"damage5", 5, true, true, false, true, false},  {"sleep", 3, true, true, false, false, true},
-    {"all", 5, true, true, true, true, true},        {"single", 1, true, false, false, false, false},
-    {"network", 5, false, true, true, false, false},
+    {.name = "three", .nodes = 3},
+    {.name = "five", .nodes = 5},
+    {.name = "seven", .nodes = 7},
+    {.name = "members", .nodes = 3, .members = true},
+    {.name = "members5", .nodes = 5, .members = true},
+    {.name = "damage3", .nodes = 3, .damage = true},
+    {.name = "damage5", .nodes = 5, .damage = true},
+    {.name = "sleep", .nodes = 3, .sleep = true},
+    {.name = "all", .nodes = 5, .members = true, .damage = true, .sleep = true},
+    {.name = "single", .nodes = 1, .partitions = false},
+    {.name = "network", .nodes = 5, .crashes = false, .members = true},
+    {.name = "churn", .nodes = 5, .churn = true},
+    {.name = "churn_all", .nodes = 4, .members = true, .damage = true, .churn = true},
 };
 
 FuzzPlan plan_of(const Shape& s, std::uint64_t seed) {
@@ -445,6 +457,7 @@ FuzzPlan plan_of(const Shape& s, std::uint64_t seed) {
   p.members = s.members;
   p.damage = s.damage;
   p.sleep = s.sleep;
+  p.churn = s.churn;
   return p;
 }
 

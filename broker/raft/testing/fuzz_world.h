@@ -19,6 +19,7 @@ struct FuzzPlan {
   unsigned nodes = 3;
   unsigned units = 4000;
   bool crashes = true, partitions = true, members = true, damage = true, sleep = false;
+  bool churn = false;  // leaders die young, one entry per append
 };
 
 class FuzzWorld {

@@ -1,0 +1,230 @@
+// A single core driven by hand: refusals, messages that cannot be true, order of outputs.
+#include "broker/raft/core.h"
+
+#include <gtest/gtest.h>
+
+#include "broker/base/prng.h"
+
+namespace weir::raft {
+namespace {
+
+StartState start_of(std::initializer_list<std::uint64_t> terms, std::uint64_t voters = 3) {
+  StartState s;
+  s.base = kNewGroup;
+  s.applied = s.base.index;
+  for (std::uint64_t i = 1; i <= voters; ++i) s.conf.voters.push_back(NodeId{i});
+  RaftIndex index = s.base.index;
+  for (std::uint64_t term : terms) {
+    s.entries.push_back({++index, Term{term}, EntryType::kNormal, Bytes::copy_of("e")});
+    s.hard.term = Term{term};
+  }
+  return s;
+}
+
+Config config_of(std::uint64_t id) {
+  Config c;
+  c.id = NodeId{id};
+  c.seed = id;
+  return c;
+}
+
+Message message(MessageType type, std::uint64_t term) {
+  Message m;
+  m.type = type;
+  m.term = Term{term};
+  return m;
+}
+
+/// Makes everything durable and applied; returns all messages.
+std::vector<Message> settle(Core& core) {
+  std::vector<Message> out;
+  while (core.has_ready()) {
+    Ready r = core.take_ready();
+    for (Message& m : r.messages) out.push_back(std::move(m));
+    if (r.write != 0) core.durable(r.write);
+    for (Message& m : r.after_durable) out.push_back(std::move(m));
+    if (!r.committed.empty()) core.applied(r.committed.back().index);
+  }
+  return out;
+}
+
+void elect(Core& core) {
+  core.campaign();
+  settle(core);
+  for (auto type : {MessageType::kPreVoteResp, MessageType::kVoteResp}) {
+    core.step(NodeId{2}, message(type, core.term().v + (type == MessageType::kPreVoteResp ? 1 : 0)));
+    settle(core);
+  }
+  ASSERT_EQ(core.role(), Role::kLeader);
+}
+
+TEST(RaftCore, NothingHappensWithoutInput) {
+  Core core(config_of(1), start_of({}));
+  EXPECT_FALSE(core.has_ready());
+  EXPECT_TRUE(core.take_ready().empty());
+  EXPECT_FALSE(core.lease_valid());
+  EXPECT_FALSE(core.read_index(1));
+  EXPECT_FALSE(core.transfer_leadership(NodeId{2}));
+  EXPECT_EQ(core.propose_conf_change({}).outcome, ProposeOutcome::kNotLeader);
+}
+
+TEST(RaftCore, ProposalsOfOneTurnShareAMessage) {
+  Core core(config_of(1), start_of({}));
+  elect(core);
+  Message ack = message(MessageType::kAppendResp, core.term().v);
+  ack.index = core.log().last();
+  core.step(NodeId{2}, ack);
+  settle(core);
+  std::vector<Bytes> one{Bytes::copy_of("a")};
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(core.propose(one).outcome, ProposeOutcome::kAppended);
+  Ready r = core.take_ready();
+  EXPECT_EQ(r.entries.size(), 10u);
+  ASSERT_EQ(r.messages.size(), 1u);  // node 3 has not answered its probe
+  EXPECT_EQ(r.messages[0].entries.size(), 10u);
+  EXPECT_NE(r.write, 0u);
+}
+
+TEST(RaftCore, AcksWaitForTheirWriteAndEarlierOnes) {
+  Core core(config_of(2), start_of({}));
+  Message m = message(MessageType::kAppend, 1);
+  m.index = RaftIndex{1};
+  m.entries.push_back({RaftIndex{2}, Term{1}, EntryType::kNormal, Bytes::copy_of("a")});
+  core.step(NodeId{1}, m);
+  Ready first = core.take_ready();
+  EXPECT_NE(first.write, 0u);
+  ASSERT_EQ(first.after_durable.size(), 1u);
+  EXPECT_EQ(first.wait_for, first.write);
+  core.step(NodeId{1}, m);  // again, before the write is done
+  Ready second = core.take_ready();
+  EXPECT_EQ(second.write, 0u);
+  EXPECT_TRUE(second.messages.empty());
+  ASSERT_EQ(second.after_durable.size(), 1u);
+  EXPECT_EQ(second.wait_for, first.write);
+  core.durable(first.write);
+  core.step(NodeId{1}, m);
+  EXPECT_EQ(core.take_ready().messages.size(), 1u);
+}
+
+TEST(RaftCore, MessagesThatCannotBeTrueAreDroppedAndCounted) {
+  Core core(config_of(2), start_of({1, 1}));
+  std::uint64_t bad = 0;
+  auto refuse = [&](Message m, std::uint64_t from = 1) {
+    core.step(NodeId{from}, std::move(m));
+    EXPECT_EQ(core.view().malformed, ++bad);
+  };
+  refuse(message(static_cast<MessageType>(0), 1));
+  refuse(message(static_cast<MessageType>(99), 1));
+  refuse(message(MessageType::kHeartbeat, 1), 0);
+  refuse(message(MessageType::kHeartbeat, 1), 2);
+  refuse(message(MessageType::kSnapshot, 1));
+  Message append = message(MessageType::kAppend, 2);
+  append.index = RaftIndex{3};
+  append.log_term = Term{1};
+  append.entries.push_back({RaftIndex{5}, Term{2}, EntryType::kNormal, {}});  // gap
+  refuse(append);
+  append.entries[0] = {RaftIndex{4}, Term{3}, EntryType::kNormal, {}};  // of a term to come
+  refuse(append);
+  append.entries[0] = {RaftIndex{4}, Term{0}, EntryType::kNormal, {}};  // older than the one before
+  refuse(append);
+  append.entries[0] = {RaftIndex{4}, Term{2}, EntryType::kConfig, Bytes::copy_of("?")};
+  refuse(append);
+  refuse(message(MessageType::kFetchResp, 1));  // says "have" and brings nothing
+  EXPECT_EQ(core.log().last(), RaftIndex{3});
+}
+
+TEST(RaftCore, AContradictionOfCommittedEntriesHaltsInsteadOfGuessing) {
+  StartState s = start_of({1, 1});
+  s.hard.commit = RaftIndex{3};
+  Core core(config_of(2), std::move(s));
+  settle(core);
+  Message m = message(MessageType::kAppend, 5);
+  m.index = RaftIndex{3};
+  m.log_term = Term{1};
+  core.step(NodeId{1}, m);  // fine
+  settle(core);
+  Message other = message(MessageType::kAppend, 5);
+  other.index = RaftIndex{3};
+  other.log_term = Term{1};
+  core.step(NodeId{1}, other);
+  EXPECT_EQ(core.take_ready().soft, std::nullopt);
+  Core leader(config_of(1), start_of({}));
+  elect(leader);
+  leader.step(NodeId{3}, message(MessageType::kHeartbeat, leader.term().v));
+  Ready r = leader.take_ready();
+  ASSERT_TRUE(r.soft.has_value());
+  EXPECT_STREQ(r.soft->halted, "two leaders in one term");
+  std::vector<Bytes> one{Bytes::copy_of("a")};
+  EXPECT_EQ(leader.propose(one).outcome, ProposeOutcome::kNotLeader);
+}
+
+TEST(RaftCore, ACommitIndexBeyondTheLogMeansALoss) {
+  StartState s = start_of({1, 1});
+  s.hard.commit = RaftIndex{9};
+  Core core(config_of(2), std::move(s));
+  EXPECT_TRUE(core.view().head_unknown);
+  for (int i = 0; i < 100; ++i) core.tick();
+  EXPECT_EQ(core.role(), Role::kFollower);
+}
+
+// What peers send is not trusted: whatever the fields say, no CHECK fires. (A lying leader may halt the
+// core; that is the wanted answer.)
+TEST(RaftCore, RandomMessagesTripNoCheck) {
+  unsigned halted = 0;
+  for (std::uint64_t seed = 1; seed <= 400; ++seed) {
+    Prng prng(seed);
+    Config c = config_of(1);
+    c.hibernate_ticks = 5;
+    StartState s = start_of({1, 1, 2});
+    if (prng.chance(1, 3)) s.faults.push_back({{RaftIndex{3}, Term{1}}, false});
+    s.head_unknown = prng.chance(1, 5);
+    Core core(c, std::move(s));
+    for (int i = 0; i < 300; ++i) {
+      Message m = message(static_cast<MessageType>(prng.between(1, kMessageTypeMax)), prng.below(6));
+      if (prng.chance(1, 2)) m.term = core.term();
+      m.index = RaftIndex{prng.below(9)};
+      m.log_term = Term{prng.below(5)};
+      m.commit = RaftIndex{prng.below(12)};
+      m.hint = {RaftIndex{prng.below(12)}, Term{prng.below(5)}};
+      m.context = prng.below(5);
+      m.reject = prng.chance(1, 3);
+      m.force = prng.chance(1, 8);
+      m.asleep = prng.chance(1, 8);
+      m.answer = static_cast<FetchAnswer>(prng.below(6));
+      for (std::uint64_t n = prng.below(3), k = 1; k <= n; ++k) {
+        m.entries.push_back({m.index + k, Term{std::max(m.log_term.v, m.term.v)}, EntryType::kNormal, {}});
+      }
+      if (m.type == MessageType::kSnapshot) m.snapshot = SnapshotMeta{m.index, m.log_term, core.conf()};
+      if (prng.chance(1, 50)) m.index = RaftIndex{UINT64_MAX};
+      core.step(NodeId{prng.between(2, 4)}, std::move(m));
+      if (prng.chance(1, 4)) core.tick();
+      if (prng.chance(1, 20)) core.set_peer_alive(NodeId{prng.between(1, 4)}, prng.chance(2, 3));
+      std::vector<Bytes> one{Bytes::copy_of("a")};
+      if (prng.chance(1, 20)) core.propose(one);
+      while (core.has_ready()) {
+        Ready r = core.take_ready();
+        if (r.soft && r.soft->halted) ++halted;
+        if (r.write != 0) core.durable(r.write);
+        if (!r.committed.empty()) core.applied(r.committed.back().index);
+        if (r.install && prng.chance(1, 2)) core.snapshot_installed(r.install->meta);
+        if (r.install) core.snapshot_failed();
+        for (const LoadRequest& l : r.loads) core.entries_loaded(l, {});
+      }
+    }
+  }
+  EXPECT_GT(halted, 0u);
+}
+
+TEST(RaftCoreDeath, HostMisuseIsCaught) {
+  StartState s = start_of({});
+  s.base = {};
+  s.applied = RaftIndex{0};
+  EXPECT_DEATH(Core(config_of(1), s), "below the first index");
+  Core core(config_of(1), start_of({}));
+  EXPECT_DEATH(core.durable(7), "not handed out");
+  Config c = config_of(1);
+  c.lease_ticks = c.election_ticks;
+  EXPECT_DEATH(Core(c, start_of({})), "lease");
+}
+
+}  // namespace
+}  // namespace weir::raft

@@ -20,9 +20,6 @@ void Core::heard_from_leader(NodeId leader) {
 
 // Above an unreadable entry nothing is acknowledged: an ack says "I can give it back".
 RaftIndex Core::ack_limit() const {
-#ifdef WEIR_DEFECT_RAFT_ACK_ABOVE_FAULT
-  return log_.last();
-#endif
   return faults_.empty() ? log_.last() : faults_.begin()->first - 1;
 }
 

@@ -236,6 +236,7 @@ void FuzzWorld::crash(Member& m) {
   std::size_t pending = m.node->writes().size();
   m.node->crash(static_cast<std::size_t>(prng_.below(pending + 1)));
   m.restart_at = now_ + prng_.between(1, plan_.churn ? 150 : 400);
+  if (prng_.chance(1, 3)) m.restart_at = now_ + prng_.between(1, 8);  // back before a lease is over
   if (plan_.damage && prng_.chance(1, 3)) damage(*m.node);
 }
 

@@ -200,8 +200,9 @@ void FuzzWorld::disturb() {
     drain(any);
     if (plan_.crashes && prng_.chance(1, 250)) crash(any);
   }
+  if (plan_.lease) attack_lease();
   if (plan_.partitions && prng_.chance(1, 300)) partition();
-  if (!cut_.empty() && prng_.chance(1, 150)) cut_.clear();
+  if (!plan_.lease && !cut_.empty() && prng_.chance(1, 150)) cut_.clear();
 }
 
 void FuzzWorld::change_members(Core& core) {
@@ -291,6 +292,35 @@ void FuzzWorld::partition() {
       if (single && prng_.chance(1, 4)) continue;  // partial connectivity
       if (!one_way || sa) cut_.insert({a, b});
     }
+  }
+}
+
+void FuzzWorld::cut(NodeId a, NodeId b) {
+  cut_.insert({a, b});
+  cut_.insert({b, a});
+}
+
+// First all but one follower lose the leader, until they are out of their promises; then the last one
+// loses it too, restarts, and is asked for its vote while the leader's lease still runs.
+void FuzzWorld::attack_lease() {
+  if (attack_at_ == 0 && prng_.chance(1, 200)) {
+    Core* lead = leader();
+    if (!lead) return;
+    attacked_ = lead->leader();
+    last_friend_ = NodeId{attacked_.v % plan_.nodes + 1};
+    cut_.clear();
+    for (auto& [id, m] : nodes_) {
+      if (id != attacked_ && id != last_friend_) cut(attacked_, id);
+    }
+    attack_at_ = now_ + prng_.between(110, 250);
+  } else if (attack_at_ != 0 && now_ == attack_at_) {
+    cut(attacked_, last_friend_);
+    Member& m = nodes_.at(last_friend_);
+    if (m.node->up()) m.node->crash(m.node->writes().size());
+    m.restart_at = now_ + 1;
+  } else if (attack_at_ != 0 && now_ > attack_at_ + 150) {
+    cut_.clear();
+    attack_at_ = 0;
   }
 }
 
@@ -430,7 +460,8 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 struct Shape {
   const char* name;
   unsigned nodes;
-  bool crashes = true, partitions = true, members = false, damage = false, sleep = false, churn = false;
+  bool crashes = true, partitions = true, members = false, damage = false, sleep = false, lease = false,
+       churn = false;
 };
 
 constexpr Shape kShapes[] = {
@@ -445,6 +476,7 @@ constexpr Shape kShapes[] = {
     {.name = "all", .nodes = 5, .members = true, .damage = true, .sleep = true},
     {.name = "single", .nodes = 1, .partitions = false},
     {.name = "network", .nodes = 5, .crashes = false, .members = true},
+    {.name = "lease", .nodes = 3, .crashes = false, .partitions = false, .lease = true},
     {.name = "churn", .nodes = 5, .churn = true},
     {.name = "churn_all", .nodes = 4, .members = true, .damage = true, .churn = true},
 };
@@ -459,6 +491,7 @@ FuzzPlan plan_of(const Shape& s, std::uint64_t seed) {
   p.damage = s.damage;
   p.sleep = s.sleep;
   p.churn = s.churn;
+  p.lease = s.lease;
   return p;
 }
 

@@ -19,6 +19,7 @@ struct FuzzPlan {
   unsigned nodes = 3;
   unsigned units = 4000;
   bool crashes = true, partitions = true, members = true, damage = true, sleep = false;
+  bool lease = false;  // the one follower that a leader still reaches restarts at the worst moment
   bool churn = false;  // leaders die young, one entry per append
 };
 
@@ -58,6 +59,8 @@ class FuzzWorld {
   void restart(Member& m);
   void damage(TestNode& n);
   void partition();
+  void attack_lease();
+  void cut(NodeId a, NodeId b);
   void heal();
   void views_of_peers();
   bool linked(NodeId a, NodeId b) const { return cut_.count({a, b}) == 0; }
@@ -82,6 +85,8 @@ class FuzzWorld {
   std::map<RaftIndex, std::pair<Term, std::uint64_t>> truth_;  // what some node applied at an index
   std::map<RaftIndex, std::uint64_t> state_hash_;              // state after an index
   std::map<Term, NodeId> leaders_;
+  std::uint64_t attack_at_ = 0;
+  NodeId attacked_, last_friend_;
   std::map<std::uint64_t, RaftIndex> read_floor_;
   RaftIndex max_commit_{0};
   std::string failed_;

@@ -83,7 +83,11 @@ bool Poller::ping_complete(Mono now) const {
 void Poller::start_asking(Mono now) {
   RequestStats& ping = stats_.requests[kPing];
   ping.last_duration_s = seconds((ping_answers_ ? last_ping_answer_ : now) - phase_start_);
-  std::uint64_t expected = options_.expected ? options_.expected : told_servers_;
+  // When nobody answers, the servers of the last round that was answered are missed, at least one.
+  if (ping_answers_) known_servers_ = std::max<std::uint64_t>(told_servers_, ping_answers_);
+  std::uint64_t expected = options_.expected ? options_.expected
+                           : ping_answers_   ? told_servers_
+                                             : known_servers_;
   if (expected > ping_answers_) stats_.no_replies += expected - ping_answers_;
   if (ping_answers_ == 0) ++stats_.errors[{kPing, "timeout"}];
   for (auto& [id, push] : pushed_) {

@@ -98,7 +98,8 @@ class Poller {
   Phase phase_ = Phase::kIdle;
   Mono next_round_, round_start_, last_ping_answer_, phase_start_;
   std::uint32_t ping_answers_ = 0;
-  std::uint64_t told_servers_ = 0;  // largest active_servers of this round
+  std::uint64_t told_servers_ = 0;   // largest active_servers of this round
+  std::uint64_t known_servers_ = 1;  // of the last round that somebody answered
   Round round_;
   std::vector<Server> servers_;
   std::size_t in_flight_ = 0;

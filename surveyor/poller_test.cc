@@ -95,6 +95,21 @@ TEST_F(PollerTest, CountWaitsForAllOrTheTimeout) {
   EXPECT_EQ(poller_->stats().no_replies, 2u);
 }
 
+TEST_F(PollerTest, ARoundWithoutAnyAnswerCountsTheKnownServers) {
+  connect();
+  reply("1.P", statsz_body("n1", 2));
+  reply("1.P", statsz_body("n2", 2));
+  for (auto& ask : due()) reply(ask.token, jsz_body("n1", 1));
+  now_ = now_ + 2 * options_.timeout;
+  due();
+  EXPECT_EQ(poller_->stats().no_replies, 0u);
+  now_ = now_ + 2 * options_.interval;
+  due();
+  now_ = now_ + options_.timeout;
+  due();
+  EXPECT_EQ(poller_->stats().no_replies, 2u);
+}
+
 TEST_F(PollerTest, ASlowServerDoesNotHoldTheRound) {
   connect();
   reply("1.P", statsz_body("n1", 2));

@@ -26,7 +26,8 @@ char seed_text[64] = "no seed";
 void on_signal(int signal) {
   if (in_handler) _exit(1);
   in_handler = 1;
-  const char* words[] = {"\nFAILED seed ", seed_text, ": the process crashed (CHECK or signal)\n"};
+  const char* name = signal == SIGABRT ? "abort" : signal == SIGSEGV ? "segmentation fault" : "signal";
+  const char* words[] = {"\nFAILED seed ", seed_text, ": the process crashed: ", name, "\n"};
   for (const char* w : words) (void)!write(2, w, std::strlen(w));
   std::signal(signal, SIG_DFL);
   std::raise(signal);

@@ -217,6 +217,12 @@ SimHost::SimHost(SimNet& net, SimLoop& loop, std::string address)
 SimHost::~SimHost() {
   net_.hosts_.erase(address_);
   for (auto& [n, port] : ports_) port->host = nullptr;
+  // The other side may outlive us and still close what it has.
+  std::erase_if(net_.links_, [this](auto& entry) {
+    auto& ends = entry.second->ends;
+    if (ends[0].host != this && ends[1].host != this) return false;
+    return entry.second->broken = true;
+  });
 }
 
 void SimHost::down() {

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <thread>
 
 #include "surveyor/http.h"
@@ -26,6 +27,10 @@ sigset_t stop_signals() {
 }
 
 int serve(const Options& options, Log& log) {
+  if (!options.creds.empty() && !std::ifstream(options.creds).good()) {
+    log.error("cannot read the credentials file " + options.creds + " (--creds)");
+    return 1;
+  }
   EventQueue queue;
   auto http = HttpServer::start(options.addr, options.port);
   if (!http) {

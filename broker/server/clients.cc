@@ -261,6 +261,11 @@ void Clients::finish(Connection& c, CloseReason reason) {
   totals_.out_msgs += st.out_msgs;
   totals_.out_bytes += st.out_bytes;
   totals_.slow_consumers += is_slow(reason);
+  if (is_slow(reason)) {
+    env_.log.warn(env::to_string(v.remote) + " - cid:" + std::to_string(v.cid) +
+                  " - Slow Consumer Detected: " + v.reason + ", account " + v.account + ", name \"" +
+                  v.options.name + "\", " + std::to_string(v.pending_bytes) + " bytes pending");
+  }
   totals_.stale_connections += reason == CloseReason::kStaleConnection;
   c.session.drop_subscriptions();
   if (c.session.authenticated()) {

@@ -222,7 +222,10 @@ void JetStream::void_strangers() {
 
 void JetStream::watch_disk() {
   auto space = env_.disk.space();
-  bool full = space && space->free_bytes < std::min<std::uint64_t>(kDiskReserve, space->total_bytes / 20);
+  // On a small disk the next two journal files are what must stay possible.
+  std::uint64_t reserve = std::max(space ? std::min(kDiskReserve, space->total_bytes / 20) : 0,
+                                   2 * js_.tuning.journal_file_bytes);
+  bool full = space && space->free_bytes < reserve;
   if (full != js_.disk_full) {
     js_.disk_full = full;
     if (full) {
@@ -245,7 +248,7 @@ void JetStream::end_of_turn() {
 }
 
 void JetStream::checkpoint_under_pressure() {
-  if (!journal_->pressed()) return;
+  if (!journal_->pressed() && !journal_->full()) return;
   GroupId laggard = journal_->laggard();
   if (laggard == jetstream::kMetaGroup) return meta_->checkpoint();
   auto it = streams_.find(laggard);

@@ -141,6 +141,9 @@ class Mesh {
     one.push_back(std::move(payload));
     return send(to, lane, kind, std::move(one));
   }
+  /// Bytes that wait in a lane to `to`, those handed to the transport not counted; 0 without a link. With
+  /// MeshTuning::lane_bytes_max it says how full the lane is.
+  virtual std::size_t lane_bytes(NodeId to, Lane lane) const = 0;
   /// Asks `to`; `done` runs once, later: the answer, the handler's error, or kUnavailable when there is no
   /// link, the link broke or `timeout` passed.
   virtual void ask(NodeId to, Method method, std::vector<Bytes> body, Nanos timeout, Answer done,

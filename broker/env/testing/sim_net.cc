@@ -1,20 +1,18 @@
-#include "tests/sim/sim_net.h"
+#include "broker/env/testing/sim_net.h"
 
 #include <algorithm>
 #include <deque>
 
 #include "broker/base/check.h"
 
-namespace weir::sim {
-
-using env::testing::SimLoop;
+namespace weir::env::testing {
 
 /// One side of a link. `queue` and `flying` are what this side sent.
 struct SimNet::End {
   SimHost* host = nullptr;
-  env::Endpoint at;
-  env::ConnectionHandler* handler = nullptr;  // null before start()
-  bool open = true;                           // the owner still wants it
+  Endpoint at;
+  ConnectionHandler* handler = nullptr;  // null before start()
+  bool open = true;                      // the owner still wants it
   bool paused = false;
   bool close_after_queue = false;
   bool eof_seen = false;  // the other side closed, to be told when `inbox` is empty
@@ -36,13 +34,13 @@ struct SimNet::Link {
 };
 
 /// What the owner holds. Dropping it closes.
-class SimConnection final : public env::Connection {
+class SimConnection final : public Connection {
  public:
   SimConnection(SimNet& net, SimNet::LinkRef link, int side)
       : net_(net), link_(std::move(link)), side_(side) {}
   ~SimConnection() override { close(); }
 
-  void start(env::ConnectionHandler* handler) override {
+  void start(ConnectionHandler* handler) override {
     end().handler = handler;
     net_.hand_over(link_, side_);
   }
@@ -68,8 +66,8 @@ class SimConnection final : public env::Connection {
     e.close_after_queue = true;
     net_.pump(link_, side_);
   }
-  env::Endpoint remote() const override { return link_->ends[1 - side_].at; }
-  env::Endpoint local() const override { return end().at; }
+  Endpoint remote() const override { return link_->ends[1 - side_].at; }
+  Endpoint local() const override { return end().at; }
 
  private:
   SimNet::End& end() const { return link_->ends[side_]; }
@@ -78,15 +76,15 @@ class SimConnection final : public env::Connection {
   int side_;
 };
 
-struct SimHost::Port final : env::Listener {
-  Port(SimHost& h, std::uint16_t n, env::Accepted f) : host(&h), number(n), accepted(std::move(f)) {}
+struct SimHost::Port final : Listener {
+  Port(SimHost& h, std::uint16_t n, Accepted f) : host(&h), number(n), accepted(std::move(f)) {}
   ~Port() override {
     if (host) host->ports_.erase(number);
   }
-  env::Endpoint local() const override { return {host ? host->address_ : "", number}; }
+  Endpoint local() const override { return {host ? host->address_ : "", number}; }
   SimHost* host;
   std::uint16_t number;
-  env::Accepted accepted;
+  Accepted accepted;
 };
 
 // ---- moving bytes ----------------------------------------------------------------------------
@@ -239,18 +237,18 @@ void SimHost::down() {
   }
 }
 
-Result<std::unique_ptr<env::Listener>> SimHost::listen(const env::Endpoint& at, env::Accepted on_accept) {
+Result<std::unique_ptr<Listener>> SimHost::listen(const Endpoint& at, Accepted on_accept) {
   std::uint16_t port = at.port ? at.port : net_.next_port_++;
   if (ports_.count(port)) return Error(Code::kIo, "bind: address already in use");
   auto p = std::make_unique<Port>(*this, port, std::move(on_accept));
   ports_[port] = p.get();
-  return std::unique_ptr<env::Listener>(std::move(p));
+  return std::unique_ptr<Listener>(std::move(p));
 }
 
-void SimHost::dial(const env::Endpoint& to, std::int64_t timeout_ns, env::Dialled done) {
+void SimHost::dial(const Endpoint& to, std::int64_t timeout_ns, Dialled done) {
   // The news of a host that died meanwhile never comes: hence the time-out.
-  auto shared = std::make_shared<env::Dialled>(std::move(done));
-  auto answer = [shared](Result<std::unique_ptr<env::Connection>> r) {
+  auto shared = std::make_shared<Dialled>(std::move(done));
+  auto answer = [shared](Result<std::unique_ptr<Connection>> r) {
     if (*shared) std::exchange(*shared, nullptr)(std::move(r));
   };
   loop_.at(net_.time_.now() + timeout_ns, [answer] { answer(Error(Code::kIo, "connect: timed out")); });
@@ -271,10 +269,10 @@ void SimHost::dial(const env::Endpoint& to, std::int64_t timeout_ns, env::Dialle
     link->ends[1].at = {there->address_, to.port};
     net_.links_[link->id] = link;
     loop_.at(net_.time_.now() + net_.delay(), [this, link, answer] {
-      answer(std::unique_ptr<env::Connection>(std::make_unique<SimConnection>(net_, link, 0)));
+      answer(std::unique_ptr<Connection>(std::make_unique<SimConnection>(net_, link, 0)));
     });
     port->second->accepted(std::make_unique<SimConnection>(net_, link, 1));
   });
 }
 
-}  // namespace weir::sim
+}  // namespace weir::env::testing

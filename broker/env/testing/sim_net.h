@@ -1,0 +1,110 @@
+// broker/env/testing/sim_net.h - a seeded network of byte streams between simulated hosts.
+//
+// Room:     test world; implements Transport for each host over one SimTime.
+// Streams:  bytes arrive in order, in pieces cut at any byte, after random delays. A direction holds at
+//           most window bytes under way or unread; the rest is queued_bytes() of the writer.
+// Faults:   reset() breaks a connection now; down() takes a host off: what is under way to or from it is
+//           lost or arrives late, and its peers see a reset later. A dial to a host without listener is
+//           refused.
+// Trace:    every piece delivered is mixed into hash().
+// Thread:   that of the time line; handlers run as events of their host's loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/base/prng.h"
+#include "broker/env/testing/sim_loop.h"
+#include "broker/env/transport.h"
+
+namespace weir::env::testing {
+
+struct NetOptions {
+  Nanos delay_min = 50 * kMicrosecond;
+  Nanos delay_max = 2 * kMillisecond;
+  std::size_t piece_max = 4096;  // bytes that arrive in one data() call
+  std::size_t window = 64 * 1024;
+};
+
+class SimHost;
+
+class SimNet {
+ public:
+  SimNet(SimTime& time, std::uint64_t seed, NetOptions options)
+      : time_(time), prng_(seed), options_(options) {}
+  SimNet(const SimNet&) = delete;
+  SimNet& operator=(const SimNet&) = delete;
+
+  /// Breaks one random connection of `host`; false if it has none.
+  bool reset_one(SimHost& host);
+  /// Of everything delivered, with its time.
+  std::uint64_t hash() const { return hash_; }
+  void mix(std::uint64_t v) {
+    hash_ = (hash_ ^ v) * 0x100000001b3u;
+    hash_ ^= hash_ >> 29;
+  }
+  std::uint64_t delivered_bytes() const { return delivered_bytes_; }
+  /// Called for each piece: connection, direction (true: towards the listener), bytes.
+  std::function<void(std::uint64_t, bool, ByteSpan)> tap;
+
+ private:
+  friend class SimHost;
+  friend class SimConnection;
+  struct End;
+  struct Link;
+  using LinkRef = std::shared_ptr<Link>;
+
+  Nanos delay() {
+    auto spread = static_cast<std::uint64_t>(options_.delay_max - options_.delay_min + 1);
+    // Mostly quick, sometimes slow: order between connections varies.
+    Nanos d = options_.delay_min + static_cast<Nanos>(prng_.below(spread));
+    return prng_.chance(1, 50) ? d * 8 : d;
+  }
+  void pump(const LinkRef& link, int from);
+  void deliver(const LinkRef& link, int to, std::size_t bytes);
+  void hand_over(const LinkRef& link, int to);
+  void finish(const LinkRef& link, int to, const std::string& detail);
+  void break_link(const LinkRef& link, const std::string& detail);
+
+  SimTime& time_;
+  Prng prng_;
+  NetOptions options_;
+  std::uint64_t hash_ = 0xcbf29ce484222325u;
+  std::uint64_t delivered_bytes_ = 0;
+  std::uint64_t next_link_ = 1;
+  std::uint16_t next_port_ = 20'000;
+  std::map<std::string, SimHost*> hosts_;
+  std::map<std::uint64_t, LinkRef> links_;
+};
+
+/// The network as one host sees it. `loop` is that host's.
+class SimHost final : public Transport {
+ public:
+  SimHost(SimNet& net, SimLoop& loop, std::string address);
+  ~SimHost() override;
+
+  Result<std::unique_ptr<Listener>> listen(const Endpoint& at, Accepted on_accept) override;
+  void dial(const Endpoint& to, std::int64_t timeout_ns, Dialled done) override;
+  std::vector<std::string> interface_addresses() override { return {address_}; }
+
+  /// The machine stops in this instant: nothing leaves it any more. Call up() after its processes died.
+  void down();
+  void up() { down_ = false; }
+  const std::string& address() const { return address_; }
+
+ private:
+  friend class SimNet;
+  friend class SimConnection;
+  struct Port;
+  SimNet& net_;
+  SimLoop& loop_;
+  std::string address_;
+  bool down_ = false;
+  std::map<std::uint16_t, Port*> ports_;
+};
+
+}  // namespace weir::env::testing

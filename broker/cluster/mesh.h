@@ -31,14 +31,10 @@
 
 namespace weir::cluster {
 
-/// A node's store has one id for good (a wiped store gets a new one); the low bits count the lives of one
-/// of its replicas, so that a replica that forgot what it promised never votes under its old id (ADR 4).
-constexpr unsigned kIncarnationBits = 24;
-constexpr std::uint64_t kIncarnationMask = (std::uint64_t{1} << kIncarnationBits) - 1;
-constexpr NodeId node_of(NodeId replica) { return NodeId(replica.v & ~kIncarnationMask); }
-constexpr NodeId replica_id(NodeId node, std::uint64_t incarnation) {
-  return NodeId(node_of(node).v | (incarnation & kIncarnationMask));
-}
+using weir::kIncarnationBits;
+using weir::kIncarnationMask;
+using weir::node_of;
+using weir::replica_id;
 
 enum class Lane : std::uint8_t { kRaft, kInterest, kMessages, kRequests, kBulk };
 constexpr std::size_t kLanes = 5;
@@ -68,9 +64,9 @@ struct NodeInfo {
   NodeId id;
   std::string server_id;  // "N..." of this process
   std::string name;
-  std::string version;                   // of Weir
-  std::string cluster_id;                // of the founded cluster; empty while unborn
-  std::uint64_t boot = 0;                // grows with each start of this store
+  std::string version;     // of Weir
+  std::string cluster_id;  // of the founded cluster; empty while unborn
+  std::uint64_t boot = 0;  // grows with each start of this store
   bool jetstream = false;
   std::string domain;
   std::vector<std::string> tags;

@@ -87,6 +87,61 @@ struct SimHost::Port final : Listener {
   Accepted accepted;
 };
 
+// ---- partitions and delays --------------------------------------------------------------------
+
+Nanos SimNet::delay_to(const Link& link, int to) {
+  return delay(link.ends[1 - to].at.host, link.ends[to].at.host);
+}
+
+void SimNet::partition(const std::string& a, const std::string& b, Cut cut) {
+  cuts_.insert({a, b});
+  if (cut == Cut::kBoth) cuts_.insert({b, a});
+}
+
+void SimNet::heal(const std::string& a, const std::string& b) {
+  for (const Way& way : {Way(a, b), Way(b, a)}) {
+    if (cuts_.erase(way) > 0) release(way);
+  }
+}
+
+void SimNet::heal_all() {
+  for (const Way& way : std::exchange(cuts_, {})) release(way);
+}
+
+void SimNet::set_extra_delay(const std::string& from, const std::string& to, Nanos extra) {
+  if (extra > 0)
+    extra_[{from, to}] = extra;
+  else
+    extra_.erase({from, to});
+}
+
+void SimNet::at(SimHost& host, Mono when, Task task) {
+  Nanos skew = host.loop_.now() - time_.now();
+  host.loop_.at(when + skew, std::move(task));
+}
+
+bool SimNet::hold(const LinkRef& link, int to, std::size_t bytes, const std::string& detail) {
+  if (!is_cut(link->ends[1 - to].at.host, link->ends[to].at.host)) return false;
+  held_.push_back({link, to, bytes, detail});
+  return true;
+}
+
+// At once, so that nothing that left later overtakes it.
+void SimNet::release(const Way& way) {
+  std::vector<Held> kept;
+  for (Held& h : std::exchange(held_, {})) {
+    if (way != Way(h.link->ends[1 - h.to].at.host, h.link->ends[h.to].at.host)) {
+      kept.push_back(std::move(h));
+      continue;
+    }
+    SimLoop& loop = h.link->ends[h.to].host->loop_;
+    loop.post([this, h = std::move(h)] {
+      h.bytes > 0 ? deliver(h.link, h.to, h.bytes) : finish(h.link, h.to, h.detail);
+    });
+  }
+  held_ = std::move(kept);
+}
+
 // ---- moving bytes ----------------------------------------------------------------------------
 
 void SimNet::pump(const LinkRef& link, int from) {
@@ -110,15 +165,15 @@ void SimNet::pump(const LinkRef& link, int from) {
     e.queued -= piece.size();
     e.flying += piece.size();
     e.pipe += piece;
-    e.last_arrival = std::max(e.last_arrival, time_.now() + delay());
-    other.host->loop_.at(e.last_arrival,
-                         [this, link, from, size = piece.size()] { deliver(link, 1 - from, size); });
+    e.last_arrival = std::max(e.last_arrival, time_.now() + delay_to(*link, 1 - from));
+    at(*other.host, e.last_arrival,
+       [this, link, from, size = piece.size()] { deliver(link, 1 - from, size); });
   }
   if (!e.queue.empty()) return;
   if (e.close_after_queue) {
     e.open = false;
-    e.last_arrival = std::max(e.last_arrival, time_.now() + delay());
-    other.host->loop_.at(e.last_arrival, [this, link, from] { finish(link, 1 - from, ""); });
+    e.last_arrival = std::max(e.last_arrival, time_.now() + delay_to(*link, 1 - from));
+    at(*other.host, e.last_arrival, [this, link, from] { finish(link, 1 - from, ""); });
     return;
   }
   if (!e.drain_due) return;
@@ -133,6 +188,7 @@ void SimNet::deliver(const LinkRef& link, int to, std::size_t bytes) {
   End& e = link->ends[to];
   End& sender = link->ends[1 - to];
   if (!links_.count(link->id) || sender.pipe.size() < bytes) return;
+  if (hold(link, to, bytes, "")) return;
   e.inbox.append(sender.pipe, 0, bytes);
   sender.pipe.erase(0, bytes);
   hand_over(link, to);
@@ -171,6 +227,7 @@ void SimNet::hand_over(const LinkRef& link, int to) {
 
 void SimNet::finish(const LinkRef& link, int to, const std::string& detail) {
   End& e = link->ends[to];
+  if (hold(link, to, 0, detail)) return;
   if (!e.open) {
     links_.erase(link->id);
     return;
@@ -190,8 +247,8 @@ void SimNet::break_link(const LinkRef& link, const std::string& detail) {
     bool arrives = prng_.chance(1, 2);
     if (!arrives) other.pipe.clear();
     if (e.host->down_ || e.eof_seen) continue;
-    Mono at = std::max(time_.now() + delay(), arrives ? other.last_arrival : Mono{});
-    e.host->loop_.at(at, [this, link, side, detail] { finish(link, side, detail); });
+    Mono when = std::max(time_.now() + delay_to(*link, side), arrives ? other.last_arrival : Mono{});
+    at(*e.host, when, [this, link, side, detail] { finish(link, side, detail); });
   }
 }
 
@@ -215,6 +272,9 @@ SimHost::SimHost(SimNet& net, SimLoop& loop, std::string address)
 SimHost::~SimHost() {
   net_.hosts_.erase(address_);
   for (auto& [n, port] : ports_) port->host = nullptr;
+  std::erase_if(net_.held_, [this](const SimNet::Held& h) {
+    return h.link->ends[0].host == this || h.link->ends[1].host == this;
+  });
   // The other side may outlive us and still close what it has.
   std::erase_if(net_.links_, [this](auto& entry) {
     auto& ends = entry.second->ends;
@@ -251,14 +311,17 @@ void SimHost::dial(const Endpoint& to, std::int64_t timeout_ns, Dialled done) {
   auto answer = [shared](Result<std::unique_ptr<Connection>> r) {
     if (*shared) std::exchange(*shared, nullptr)(std::move(r));
   };
-  loop_.at(net_.time_.now() + timeout_ns, [answer] { answer(Error(Code::kIo, "connect: timed out")); });
-  auto refuse = [this, answer](const char* why) {
-    loop_.at(net_.time_.now() + net_.delay(), [answer, why] { answer(Error(Code::kIo, why)); });
+  net_.at(*this, net_.time_.now() + timeout_ns, [answer] { answer(Error(Code::kIo, "connect: timed out")); });
+  auto refuse = [this, answer, to](const char* why) {
+    net_.at(*this, net_.time_.now() + net_.delay(to.host, address_),
+            [answer, why] { answer(Error(Code::kIo, why)); });
   };
   auto found = net_.hosts_.find(to.host);
+  // No handshake without both ways: the time-out answers.
+  if (net_.is_cut(address_, to.host) || net_.is_cut(to.host, address_)) return;
   if (found == net_.hosts_.end() || found->second->down_) return refuse("connect: no route to host");
   SimHost* there = found->second;
-  there->loop_.at(net_.time_.now() + net_.delay(), [this, there, to, answer, refuse] {
+  net_.at(*there, net_.time_.now() + net_.delay(address_, to.host), [this, there, to, answer, refuse] {
     auto port = there->ports_.find(to.port);
     if (there->down_ || port == there->ports_.end()) return refuse("connect: connection refused");
     auto link = std::make_shared<SimNet::Link>();
@@ -268,7 +331,7 @@ void SimHost::dial(const Endpoint& to, std::int64_t timeout_ns, Dialled done) {
     link->ends[1].host = there;
     link->ends[1].at = {there->address_, to.port};
     net_.links_[link->id] = link;
-    loop_.at(net_.time_.now() + net_.delay(), [this, link, answer] {
+    net_.at(*this, net_.time_.now() + net_.delay(to.host, address_), [this, link, answer] {
       answer(std::unique_ptr<Connection>(std::make_unique<SimConnection>(net_, link, 0)));
     });
     port->second->accepted(std::make_unique<SimConnection>(net_, link, 1));

@@ -23,8 +23,11 @@ class OpenSink final : public JournalSink {
     if (visit_) visit_(r);
   }
   void fault(const JournalFault& f) override {
-    log_.error("journal: group " + std::to_string(f.group.v) + " entries " + std::to_string(f.from.v) +
-               " to " + std::to_string(f.to.v) + ": " + f.detail);
+    std::string text = "journal: group " + std::to_string(f.group.v) + " entries " +
+                       std::to_string(f.from.v) + " to " + std::to_string(f.to.v);
+    if (f.vote_lost) text += ", perhaps a vote";
+    if (f.open_end) text += ", perhaps entries at the end";
+    log_.error(text + ": " + f.detail);
     if (fault_) fault_(f);
   }
 
@@ -72,6 +75,7 @@ JournalImpl::JournalImpl(env::Env& env, std::string dir, JournalOptions options,
       last_data_frame_(found.synced_through),
       void_from_(found.void_from),
       void_to_(found.void_to),
+      doubts_(std::move(found.doubts)),
       tail_(std::move(found.tail)) {
   BytesBuilder b(kJournalBlock);
   std::fill_n(b.grow(kJournalBlock), kJournalBlock, std::uint8_t{0});
@@ -184,7 +188,20 @@ void JournalImpl::prepare_next() {
   if (!closing_ && live_files() < options_.files_max) pool_.prepare(options_.file_bytes, first_needed_);
 }
 
-std::vector<Bytes> JournalImpl::encode(const std::vector<JournalRecord>& records, std::uint64_t number) {
+// What is in doubt still, with this record: a copy answers nothing, a record of the owner may.
+std::uint8_t JournalImpl::doubts(const JournalRecord& record, bool again) {
+  if (doubts_.empty()) return 0;
+  auto it = doubts_.find(record.group);
+  if (it == doubts_.end()) return 0;
+  if (again) return it->second;
+  std::uint8_t left = it->second = doubts_after(it->second, record.kind);
+  if (left == 0) doubts_.erase(it);
+  return left;
+}
+
+// The first `again` of the records are copies that the journal makes by itself.
+std::vector<Bytes> JournalImpl::encode(const std::vector<JournalRecord>& records, std::size_t again,
+                                       std::uint64_t number) {
   JournalFrameHeader h;
   h.salt = current_->at.salt;
   h.use = current_->at.use;
@@ -202,9 +219,11 @@ std::vector<Bytes> JournalImpl::encode(const std::vector<JournalRecord>& records
   std::vector<Bytes> slices(1);
   slices.reserve(records.size() + 2);
   std::uint8_t* entry = p + kFrameHeaderBytes;
-  for (const auto& r : records) {
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const JournalRecord& r = records[i];
     JournalTableEntry e;
     e.group = r.group;
+    e.doubts = doubts(r, i < again);
     e.kind = r.kind;
     e.term = r.term;
     e.index = r.index;
@@ -234,6 +253,7 @@ void JournalImpl::write_frame(Plan plan, env::Sync sync) {
   frame.sync = sync;
   frame.begun = env_.clock.now();
   auto records = std::move(plan.records);
+  std::size_t again = records.size();
   if (carry_ && start_state_ != Start::kTail && !records.empty()) carry_frame_ = frame.number;
   for (std::size_t i = 0; i < plan.queued; ++i) {
     records.push_back(std::move(queue_.front().record));
@@ -242,7 +262,7 @@ void JournalImpl::write_frame(Plan plan, env::Sync sync) {
   }
   tail_.clear();
   frame.appended = start_state_ == Start::kTail ? 0 : appended_ - queue_.size();
-  auto slices = encode(records, frame.number);
+  auto slices = encode(records, again, frame.number);
   void_from_ = void_to_ = 0;
   if (!records.empty()) last_data_frame_ = frame.number;
   std::uint64_t bytes = round_to_block(plan.bytes);

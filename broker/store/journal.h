@@ -5,11 +5,9 @@
 // Commit:   append() queues records; flush() (end of turn) turns everything queued into one frame
 //           unless one is under way: then the next frame starts when that one completes. One write
 //           and one sync serve every group.
-// Order:    frames become durable in order. An entry of (group, index) supersedes every earlier entry
-//           of that group with an index at or above it (a follower's cut suffix); a hard state the
-//           group's earlier hard state; a removal everything of the group before it. The journal may
-//           write a group's last hard state, or the tail of the last run, again: same order, same
-//           meaning.
+// Order:    frames become durable in order; what each kind of record makes void is said at RecordKind.
+//           The journal may write a group's last hard state, or the tail of the last run, again: same
+//           order, same meaning.
 // Limits:   files of kJournalFileBytes, zero-filled and recycled; a frame never exceeds
 //           kJournalFrameBytesMax unless a single record does (a record that no file can take gets a
 //           file of its own). At kJournalFilesMax files, or when no file can be made, full() is true
@@ -35,11 +33,43 @@
 
 namespace weir::store {
 
+/// An entry of (group, index) supersedes every earlier entry of the group at or above that index.
 enum class RecordKind : std::uint8_t {
   kEntry = 1,      // a raft entry: payload is the entry's commands
-  kHardState = 2,  // term, vote, commit of a group; index is the commit floor
+  kHardState = 2,  // term and commit floor (index); the payload is the host's (the vote). Supersedes the
+                   // group's earlier one
   kRemoved = 3,    // the group is gone: its records before this one are void
+  kNoop = 4,       // entries that the host tells apart; to the journal they are like kEntry
+  kConfig = 5,
+  kCut = 6,    // entries at and above index are void; no payload
+  kReset = 7,  // the log is empty after (index, term): all before this record but the hard state is void;
+               // no payload
+  // The payload of one earlier entry, written again because its first copy could not be read. What
+  // follows the entry stays. A reader ignores one whose (index, term) is not in its log.
+  kRepairedEntry = 8,
+  kRepairedNoop = 9,
+  kRepairedConfig = 10,
 };
+
+constexpr bool is_entry(RecordKind k) {
+  return k == RecordKind::kEntry || k == RecordKind::kNoop || k == RecordKind::kConfig;
+}
+constexpr bool is_repair(RecordKind k) {
+  return k >= RecordKind::kRepairedEntry && k <= RecordKind::kRepairedConfig;
+}
+/// Of a repair: the kind of its entry. Other kinds stay what they are.
+constexpr RecordKind repaired_kind(RecordKind k) {
+  return k == RecordKind::kRepairedEntry    ? RecordKind::kEntry
+         : k == RecordKind::kRepairedNoop   ? RecordKind::kNoop
+         : k == RecordKind::kRepairedConfig ? RecordKind::kConfig
+                                            : k;
+}
+/// Of an entry: the kind that repairs it.
+constexpr RecordKind repair_of(RecordKind k) {
+  return k == RecordKind::kNoop     ? RecordKind::kRepairedNoop
+         : k == RecordKind::kConfig ? RecordKind::kRepairedConfig
+                                    : RecordKind::kRepairedEntry;
+}
 
 struct JournalRecord {
   GroupId group;
@@ -63,12 +93,21 @@ struct JournalStats {
   unsigned files = 0;
 };
 
-/// What recovery says of one group's records, besides handing them out.
+/// What recovery says of one group's records, besides handing them out. Faults of entries come in the
+/// order of the records: after what was written before the lost entries, before what was written after
+/// them. Later records may make the lost entries void, or repair them.
+/// Doubts (vote_lost, open_end) come last, of each group that is not proven sound by later records. They
+/// come at each start until the owner has written a hard state (vote_lost) or an entry, cut or reset
+/// (open_end) of the group: what is open still from then on is for the owner to remember.
 struct JournalFault {
-  GroupId group;       // 0: a frame whose groups are not known; those that go on are named as well
-  RaftIndex from, to;  // entries that are known to have existed and cannot be read; 0: no entry (a
-                       // hard state or a removal), or not known
+  GroupId group;       // 0: groups are not known. It concerns groups of which no record was handed out;
+                       // the others are named in faults of their own
+  RaftIndex from, to;  // entries that are known to have existed and cannot be read; 0: none of them
   std::string detail;  // file, offset, what is wrong
+  Term term;           // of all these entries; 0: not known
+  RecordKind kind = RecordKind::kEntry;  // of all these entries if the term is known
+  bool vote_lost = false;                // a hard state newer than the one handed out may be lost
+  bool open_end = false;                 // entries may be lost behind the last one of the group
 };
 
 class Journal {

@@ -19,10 +19,19 @@ class Workload {
     std::uint64_t& last = last_[g];
     std::uint64_t what = prng_.below(100);
     if (what < 55) {
-      rig_.append(GroupId(g), RecordKind::kEntry, term_, ++last, payload());
+      constexpr RecordKind kKinds[] = {RecordKind::kNoop, RecordKind::kConfig, RecordKind::kEntry};
+      rig_.append(GroupId(g), kKinds[std::min<std::uint64_t>(what, 2)], term_, ++last, payload());
     } else if (what < 62 && last > rig_.released(g)) {
       last = prng_.between(rig_.released(g) + 1, last);
       rig_.append(GroupId(g), RecordKind::kEntry, ++term_, last, payload());
+    } else if (what < 64 && last > rig_.released(g)) {
+      last = prng_.between(rig_.released(g), last - 1);
+      rig_.append(GroupId(g), RecordKind::kCut, ++term_, last + 1, "");
+    } else if (what < 65) {
+      last += prng_.below(5);
+      rig_.append(GroupId(g), RecordKind::kReset, ++term_, last, "");
+    } else if (what < 68) {
+      repair(g);
     } else if (what < 72) {
       rig_.append(GroupId(g), RecordKind::kHardState, ++term_, last, "n" + std::to_string(g));
     } else if (what < 74) {
@@ -56,10 +65,22 @@ class Workload {
     for (std::size_t i = rig_.acked; i < rig_.history.size(); ++i) {
       const auto& r = rig_.history[i];
       if (r.group.v != g) continue;
-      if (r.kind == RecordKind::kRemoved) return;
-      if (r.kind == RecordKind::kEntry) top = std::min(top, r.index.v - 1);
+      if (r.kind == RecordKind::kRemoved || r.kind == RecordKind::kReset) return;
+      if (is_entry(r.kind) || r.kind == RecordKind::kCut) top = std::min(top, r.index.v - 1);
     }
     if (top > rig_.released(g)) rig_.release(g, prng_.between(rig_.released(g) + 1, top));
+  }
+  // Other bytes than the entry had, so that the test sees which of the two counts.
+  void repair(std::uint32_t g) {
+    Image model;
+    for (const auto& r : rig_.history) model.apply(r);
+    auto& e = model.groups[g].entries;
+    auto it = e.lower_bound(prng_.between(rig_.released(g), last_[g]));
+    if (it == e.end()) return;
+    auto kind = it->second.second.starts_with("noop")     ? RecordKind::kNoop
+                : it->second.second.starts_with("config") ? RecordKind::kConfig
+                                                          : RecordKind::kEntry;
+    rig_.append(GroupId(g), repair_of(kind), it->second.first, it->first, payload());
   }
   std::string payload() {
     std::uint64_t n = prng_.chance(1, 40) ? prng_.below(30'000) : prng_.below(2'000);

@@ -1,6 +1,8 @@
 // Bits that rot, sectors that cannot be read, files that are gone: reported, never cut, never believed.
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "broker/store/journal_format.h"
 #include "broker/store/journal_rig.h"
 
@@ -44,6 +46,218 @@ TEST_F(JournalDamage, ADamagedPayloadIsNamedExactlyAndTheRestIsSalvaged) {
   EXPECT_EQ(rig.image.groups[2].entries.size(), 3u);
   EXPECT_EQ(rig.image.groups[3].entries.size(), 4u);
   EXPECT_EQ(rig.world.log.count(Level::kError), 1u);
+}
+
+TEST_F(JournalDamage, LostEntriesComeInRunsOfOneTermAndKindInTheirPlace) {
+  ASSERT_TRUE(rig.open());
+  rig.append(GroupId(1), RecordKind::kEntry, 1, 1, "good one");
+  for (std::uint64_t i = 2; i <= 3; ++i)
+    rig.append(GroupId(1), RecordKind::kEntry, 1, i, "bad" + std::string(9, 'x'));
+  rig.append(GroupId(1), RecordKind::kNoop, 2, 4, "bad" + std::string(9, 'x'));
+  rig.append(GroupId(1), RecordKind::kConfig, 2, 5, "bad" + std::string(9, 'x'));
+  rig.append(GroupId(1), RecordKind::kEntry, 2, 6, "good six");
+  rig.append(GroupId(1), RecordKind::kEntry, 2, 7, "bad" + std::string(9, 'x'));
+  rig.settle();
+  rig.append(GroupId(1), RecordKind::kEntry, 2, 8, "good eight");
+  rig.settle();
+  rig.world.loop.run_for(kSecond);
+  rig.die(Survivors::kAll);
+  std::string bytes = *rig.world.disk.content(kFile1);
+  for (std::size_t at = bytes.find("bad"); at != std::string::npos; at = bytes.find("bad", at + 1)) {
+    ASSERT_TRUE(rig.world.disk.flip_bit(kFile1, at, 0));
+  }
+  ASSERT_TRUE(rig.open());
+  EXPECT_EQ(rig.story, "1:1@1 1:lost 2-3 1:lost 4-4 1:lost 5-5 1:1@6 1:lost 7-7 1:1@8 ");
+  ASSERT_EQ(rig.faults.size(), 4u);
+  for (const auto& f : rig.faults) {
+    EXPECT_FALSE(f.vote_lost);
+    EXPECT_FALSE(f.open_end);
+  }
+  EXPECT_EQ(rig.faults[0].term, Term(1));
+  EXPECT_EQ(rig.faults[0].kind, RecordKind::kEntry);
+  EXPECT_EQ(rig.faults[1].term, Term(2));
+  EXPECT_EQ(rig.faults[1].kind, RecordKind::kNoop);
+  EXPECT_EQ(rig.faults[2].kind, RecordKind::kConfig);
+}
+
+TEST_F(JournalDamage, ARepairKeepsWhatFollowsAndSurvives) {
+  write(4, kSecond);
+  ASSERT_TRUE(rig.world.disk.flip_bit(kFile1, offset_of("group2index2"), 3));
+  ASSERT_TRUE(rig.open());
+  EXPECT_TRUE(has_fault(2, 2, 2));
+  EXPECT_EQ(rig.faults[0].term, Term(1));
+  rig.append(GroupId(2), RecordKind::kRepairedEntry, 1, 2, "group2index2");
+  ASSERT_TRUE(rig.drained());
+  rig.die(Survivors::kNone);
+  ASSERT_TRUE(rig.open());
+  EXPECT_TRUE(has_fault(2, 2, 2));  // the bytes are still bad; the repair follows
+  EXPECT_GT(rig.story.find("2:8@2 "), rig.story.find("2:lost 2-2 "));
+  rig.image.groups[2].entries.clear();
+  for (const auto& r : rig.history) rig.image.apply(r);
+  EXPECT_EQ(rig.image.groups[2].entries.size(), 4u);
+}
+
+class JournalDoubt : public JournalDamage {
+ protected:
+  const JournalFault* doubt(std::uint32_t group) {
+    auto it = std::find_if(rig.faults.begin(), rig.faults.end(), [&](const JournalFault& f) {
+      return f.group.v == group && (f.vote_lost || f.open_end);
+    });
+    return it == rig.faults.end() ? nullptr : &*it;
+  }
+  void state(std::uint32_t g, const std::string& text) {
+    rig.append(GroupId(g), RecordKind::kHardState, 1, 0, text);
+  }
+  void settle_each(std::initializer_list<std::function<void()>> frames) {
+    ASSERT_TRUE(rig.open());
+    for (const auto& f : frames) {
+      f();
+      rig.settle();
+    }
+    rig.world.loop.run_for(kSecond);
+    rig.die(Survivors::kAll);
+  }
+  /// Recovers once more after the journal did nothing but tidy up.
+  void again() {
+    ASSERT_TRUE(rig.drained());
+    rig.die(Survivors::kNone);
+    ASSERT_TRUE(rig.open());
+  }
+};
+
+TEST_F(JournalDoubt, ALostHardStateIsNamedUntilAnotherOneFollows) {
+  settle_each({[&] { state(1, "old vote"); }, [&] { state(1, "new vote"); }, [&] { rig.entry(1, 1); }});
+  ASSERT_TRUE(rig.world.disk.flip_bit(kFile1, offset_of("new vote"), 1));
+  ASSERT_TRUE(rig.open());
+  ASSERT_EQ(rig.faults.size(), 1u);
+  ASSERT_TRUE(doubt(1));
+  EXPECT_TRUE(doubt(1)->vote_lost);
+  EXPECT_FALSE(doubt(1)->open_end);
+  rig.entry(1, 2);
+  again();
+  ASSERT_TRUE(doubt(1));
+  EXPECT_TRUE(doubt(1)->vote_lost);
+  state(1, "newest vote");
+  again();
+  EXPECT_FALSE(doubt(1));
+}
+
+TEST_F(JournalDoubt, AnUnknownFrameBehindTheLastRecordLeavesTheEndOpen) {
+  // Group 1 has records after the frame that goes, group 2 before it, group 3 in it.
+  settle_each({[&] { state(1, "v"), rig.entry(1, 1), rig.entry(2, 1); }, [&] { rig.entry(3, 1); },
+               [&] { rig.entry(1, 2); }});
+  rig.world.disk.fail_reads(kFile1, 8192 + 100, 1);
+  for (int start = 0; start < 3; ++start) {
+    if (start == 0) {
+      ASSERT_TRUE(rig.open());
+    } else {
+      again();
+    }
+    ASSERT_TRUE(doubt(0)) << start;  // for group 3, of which nothing is known
+    EXPECT_TRUE(doubt(0)->vote_lost && doubt(0)->open_end);
+    EXPECT_FALSE(doubt(1)) << start;
+    ASSERT_TRUE(doubt(2)) << start;
+    EXPECT_TRUE(doubt(2)->vote_lost && doubt(2)->open_end);
+    EXPECT_EQ(rig.faults.size(), 2u);
+  }
+  rig.entry(2, 2);
+  again();
+  ASSERT_TRUE(doubt(2));
+  EXPECT_FALSE(doubt(2)->open_end);
+  EXPECT_TRUE(doubt(2)->vote_lost);
+  state(2, "v");
+  again();
+  EXPECT_FALSE(doubt(2));
+}
+
+TEST_F(JournalDoubt, ARecordWithItsChainInTheUnknownFrameNamesTheGap) {
+  settle_each({[&] { state(1, "v"), rig.entry(1, 1); }, [&] { rig.entry(1, 2), rig.entry(1, 3); },
+               [&] { rig.entry(1, 4); }});
+  rig.world.disk.fail_reads(kFile1, 8192 + 100, 1);
+  ASSERT_TRUE(rig.open());
+  EXPECT_TRUE(has_fault(1, 2, 3));
+  ASSERT_TRUE(doubt(1));
+  EXPECT_TRUE(doubt(1)->vote_lost);
+  EXPECT_FALSE(doubt(1)->open_end);
+  EXPECT_EQ(rig.faults[1].term, Term(0));
+}
+
+TEST_F(JournalDoubt, ALaterHardStateSupersedesButDoesNotCloseTheEnd) {
+  settle_each({[&] { rig.entry(1, 1); }, [&] { rig.entry(1, 2); }, [&] { state(1, "v"); }});
+  rig.world.disk.fail_reads(kFile1, 8192 + 100, 1);
+  ASSERT_TRUE(rig.open());
+  ASSERT_TRUE(doubt(1));
+  EXPECT_FALSE(doubt(1)->vote_lost);
+  EXPECT_TRUE(doubt(1)->open_end);
+  rig.append(GroupId(1), RecordKind::kCut, 1, 2, "");
+  again();
+  EXPECT_FALSE(doubt(1));
+}
+
+TEST_F(JournalDoubt, RemovalAndResetMakeLostEntriesHarmless) {
+  settle_each({[&] { rig.entry(1, 1), rig.entry(2, 1); }, [&] { rig.entry(1, 2), rig.entry(2, 2); },
+               [&] {
+                 rig.append(GroupId(1), RecordKind::kRemoved, 0, 0, "");
+                 rig.append(GroupId(2), RecordKind::kReset, 1, 9, "");
+                 state(2, "v");
+                 rig.entry(2, 10);
+               }});
+  rig.world.disk.fail_reads(kFile1, 8192 + 100, 1);
+  ASSERT_TRUE(rig.open());
+  EXPECT_EQ(rig.faults.size(), 1u);
+  EXPECT_TRUE(doubt(0));
+}
+
+TEST_F(JournalDoubt, CopiesThatTheJournalMakesDoNotHideADoubt) {
+  rig.options.file_bytes = 16 * 1024;
+  settle_each({[&] { state(1, "old vote"), rig.entry(1, 1); }, [&] { state(1, "new vote"); }});
+  ASSERT_TRUE(rig.world.disk.flip_bit(kFile1, offset_of("new vote"), 1));
+  ASSERT_TRUE(rig.open());
+  ASSERT_TRUE(doubt(1));
+  rig.release(1, 1);
+  for (std::uint64_t i = 1; i <= 30; ++i) {  // the old file goes, its hard state is carried on
+    rig.entry(2, i, std::string(3000, 'x'));
+    rig.settle();
+    rig.release(2, i);
+  }
+  again();
+  EXPECT_EQ(rig.image.groups[1].state, "1/0/old vote");
+  EXPECT_EQ(rig.image.groups[1].entries.size(), 0u);
+  ASSERT_TRUE(doubt(1));
+  EXPECT_TRUE(doubt(1)->vote_lost);
+  state(1, "newest vote");
+  again();
+  EXPECT_FALSE(doubt(1));
+}
+
+TEST_F(JournalDoubt, ATailWrittenAgainBehindAHoleKeepsTheDoubt) {
+  ASSERT_TRUE(rig.open());
+  rig.entry(9, 1);
+  rig.settle();
+  state(1, "old vote");
+  rig.entry(1, 1);
+  rig.settle();
+  rig.entry(2, 1);
+  rig.settle();
+  rig.die(Survivors::kAll);
+  // Frame 3 is beyond the promise and cannot be read; frame 2 is written again, behind the hole.
+  rig.world.disk.fail_reads(kFile1, 3 * kJournalBlock + 10, 1);
+  ASSERT_TRUE(rig.open());
+  ASSERT_TRUE(doubt(1));
+  EXPECT_TRUE(doubt(1)->vote_lost && doubt(1)->open_end);
+  again();
+  ASSERT_TRUE(doubt(1));
+  EXPECT_TRUE(doubt(1)->vote_lost && doubt(1)->open_end);
+  ASSERT_TRUE(doubt(9));
+}
+
+TEST_F(JournalDoubt, ADamagedHeaderWithAllRecordsSavedCastsNoDoubt) {
+  settle_each({[&] { state(1, "v"), rig.entry(1, 1); }, [&] { rig.entry(1, 2), rig.entry(2, 1); },
+               [&] { rig.entry(1, 3); }});
+  ASSERT_TRUE(rig.world.disk.flip_bit(kFile1, 8192 + 24, 0));
+  ASSERT_TRUE(rig.open());
+  ASSERT_EQ(rig.faults.size(), 1u);
+  EXPECT_FALSE(doubt(0));
 }
 
 TEST_F(JournalDamage, AFileCutShortIsReportedAlthoughThePromiseWentWithIt) {

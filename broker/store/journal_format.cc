@@ -86,7 +86,8 @@ std::optional<JournalFrameHeader> decode_frame_header(ByteSpan bytes, std::uint6
 void encode_table_entry(const JournalTableEntry& e, std::uint32_t seed, ByteSpan payload, std::uint8_t* out) {
   put_u32(out, e.group.v);
   out[4] = static_cast<std::uint8_t>(e.kind);
-  out[5] = out[6] = out[7] = 0;
+  out[5] = e.doubts;
+  out[6] = out[7] = 0;
   put_u64(out + 8, e.term.v);
   put_u64(out + 16, e.index.v);
   put_u64(out + 24, e.prev_frame);
@@ -99,6 +100,7 @@ JournalTableEntry decode_table_entry(const std::uint8_t* p) {
   JournalTableEntry e;
   e.group = GroupId(get_u32(p));
   e.kind = static_cast<RecordKind>(p[4]);
+  e.doubts = p[5];
   e.term = Term(get_u64(p + 8));
   e.index = RaftIndex(get_u64(p + 16));
   e.prev_frame = get_u64(p + 24);
@@ -114,7 +116,8 @@ bool entry_crc_holds(const std::uint8_t* p, std::uint32_t seed, ByteSpan payload
 
 bool entry_is_possible(const JournalTableEntry& e, std::uint64_t frame_length) {
   auto kind = static_cast<std::uint8_t>(e.kind);
-  return kind >= 1 && kind <= 3 && e.offset >= kFrameHeaderBytes + kTableEntryBytes &&
+  return kind >= 1 && kind <= 10 && e.doubts <= (kVoteInDoubt | kEndInDoubt) &&
+         e.offset >= kFrameHeaderBytes + kTableEntryBytes &&
          std::uint64_t{e.offset} + e.length <= frame_length;
 }
 

@@ -52,8 +52,20 @@ struct JournalTableEntry {
   std::uint64_t prev_frame = 0;  // frame of this group's record before this one; 0 none
   std::uint32_t offset = 0;      // of the payload, from the start of the frame
   std::uint32_t length = 0;
-  std::uint32_t crc = 0;  // of the 40 bytes before it and the payload
+  std::uint8_t doubts = 0;  // kVoteInDoubt, kEndInDoubt
+  std::uint32_t crc = 0;    // of the 40 bytes before it and the payload
 };
+
+/// Faults of the group that its owner had not answered with, or before, this record.
+constexpr std::uint8_t kVoteInDoubt = 1;
+constexpr std::uint8_t kEndInDoubt = 2;
+/// What of `doubts` is left once the owner has written a record of this kind: a vote is superseded by the
+/// next hard state, a lost end by what is appended or cut in its place.
+constexpr std::uint8_t doubts_after(std::uint8_t doubts, RecordKind kind) {
+  if (kind == RecordKind::kRemoved) return 0;
+  if (is_repair(kind)) return doubts;
+  return doubts & (kind == RecordKind::kHardState ? kEndInDoubt : kVoteInDoubt);
+}
 
 constexpr std::uint64_t round_to_block(std::uint64_t n) {
   return (n + kJournalBlock - 1) / kJournalBlock * kJournalBlock;

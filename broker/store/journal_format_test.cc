@@ -104,6 +104,35 @@ TEST(JournalFormat, GoldenTableEntry) {
   EXPECT_EQ(d.length, e.length);
 }
 
+TEST(JournalFormat, GoldenKindsAndDoubts) {
+  constexpr RecordKind kKinds[] = {
+      RecordKind::kEntry,        RecordKind::kHardState,     RecordKind::kRemoved, RecordKind::kNoop,
+      RecordKind::kConfig,       RecordKind::kCut,           RecordKind::kReset,   RecordKind::kRepairedEntry,
+      RecordKind::kRepairedNoop, RecordKind::kRepairedConfig};
+  std::uint8_t number = 0;
+  for (RecordKind k : kKinds) {
+    JournalTableEntry e;
+    e.kind = k;
+    e.doubts = number % 4;
+    std::uint8_t out[kTableEntryBytes];
+    encode_table_entry(e, 0, {}, out);
+    EXPECT_EQ(out[4], number + 1);
+    EXPECT_EQ(out[5], number % 4);
+    EXPECT_EQ(decode_table_entry(out).kind, k);
+    EXPECT_EQ(decode_table_entry(out).doubts, number % 4);
+    ++number;
+    EXPECT_EQ(is_repair(k), number >= 8);
+    if (is_entry(k)) {
+      EXPECT_EQ(repaired_kind(repair_of(k)), k);
+    }
+  }
+  EXPECT_EQ(doubts_after(3, RecordKind::kHardState), kEndInDoubt);
+  EXPECT_EQ(doubts_after(3, RecordKind::kRepairedEntry), 3);
+  EXPECT_EQ(doubts_after(3, RecordKind::kRemoved), 0);
+  EXPECT_EQ(doubts_after(3, RecordKind::kEntry), kVoteInDoubt);
+  EXPECT_EQ(doubts_after(3, RecordKind::kReset), kVoteInDoubt);
+}
+
 TEST(JournalFormat, EveryFlippedBitOfAHeaderIsSeen) {
   std::uint8_t file[kFileHeaderBytes];
   encode_file_header(file_header(), file);
@@ -165,7 +194,15 @@ TEST(JournalFormat, ImpossibleEntries) {
   e.offset = 124;
   e.kind = static_cast<RecordKind>(0);
   EXPECT_FALSE(entry_is_possible(e, 1000));
-  e.kind = static_cast<RecordKind>(4);
+  e.kind = static_cast<RecordKind>(11);
+  EXPECT_FALSE(entry_is_possible(e, 1000));
+  for (unsigned kind = 1; kind <= 10; ++kind) {
+    e.kind = static_cast<RecordKind>(kind);
+    EXPECT_TRUE(entry_is_possible(e, 1000));
+  }
+  e.doubts = 3;
+  EXPECT_TRUE(entry_is_possible(e, 1000));
+  e.doubts = 4;
   EXPECT_FALSE(entry_is_possible(e, 1000));
 }
 

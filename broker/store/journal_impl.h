@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "broker/base/limits.h"
@@ -77,7 +78,9 @@ class JournalImpl final : public Journal {
   void roll();
   void prepare_next();
   void write_frame(Plan plan, env::Sync sync);
-  std::vector<Bytes> encode(const std::vector<JournalRecord>& records, std::uint64_t number);
+  std::vector<Bytes> encode(const std::vector<JournalRecord>& records, std::size_t again,
+                            std::uint64_t number);
+  std::uint8_t doubts(const JournalRecord& record, bool again);
   void frame_done(Status status);
   void sync_now();
   void sync_done(std::uint64_t frame, Status status);
@@ -114,6 +117,7 @@ class JournalImpl final : public Journal {
   std::uint64_t last_promise_;     // in the last frame written
   std::uint64_t last_data_frame_;  // with records
   std::uint64_t void_from_, void_to_;
+  std::unordered_map<GroupId, std::uint8_t> doubts_;  // faults that the owner did not answer yet
   std::vector<JournalRecord> tail_;  // recovered beyond the promise; first frame of this start
   /// A start: first the recovered tail in one frame, then a frame that proves it (its promise and
   /// first_needed free the files of before). Nothing recovered counts as durable until both are.

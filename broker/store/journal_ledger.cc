@@ -28,7 +28,20 @@ void JournalLedger::place(const JournalRecord& r, std::uint64_t frame) {
   if (r.kind == RecordKind::kRemoved) return forget(r.group);
   Group& g = groups_[r.group];
   g.chain = frame;
-  if (r.kind == RecordKind::kEntry) return place_entry(g, r);
+  if (is_entry(r.kind)) return place_entry(g, r);
+  if (is_repair(r.kind)) return place_repair(g, r);
+  if (r.kind == RecordKind::kHardState) return place_state(g, r);
+  // Files go oldest first, so what makes older records void is never freed before they are.
+  if (r.kind == RecordKind::kReset) {
+    unpin(g);
+    g.released = r.index;
+  } else {
+    cut(g, r.index);
+    trim(g);
+  }
+}
+
+void JournalLedger::place_state(Group& g, const JournalRecord& r) {
   FileUse& now = files_.back();
   if (g.state_use != now.use) {
     if (g.state_use != 0) --file(g.state_use).hard_states;
@@ -41,12 +54,16 @@ void JournalLedger::place(const JournalRecord& r, std::uint64_t frame) {
   g.state = Bytes::copy_of(r.payload.span());  // small; the slice would keep a whole frame alive
 }
 
+// Entries from `from` on are void: files so far are needed below it only.
+void JournalLedger::cut(Group& g, RaftIndex from) {
+  RaftIndex keep(from.v == 0 ? 0 : from.v - 1);
+  for (auto it = g.spans.rbegin(); it != g.spans.rend() && it->max > keep; ++it) it->max = keep;
+  for (Span& s : g.repairs) s.max = std::min(s.max, keep);
+  g.released = std::min(g.released, keep);
+}
+
 void JournalLedger::place_entry(Group& g, const JournalRecord& r) {
-  // The entry replaces the suffix from its index on: earlier files are needed below it only.
-  for (auto it = g.spans.rbegin(); it != g.spans.rend() && it->max >= r.index; ++it) {
-    it->max = RaftIndex(r.index.v == 0 ? 0 : r.index.v - 1);
-  }
-  g.released = std::min(g.released, RaftIndex(r.index.v == 0 ? 0 : r.index.v - 1));
+  cut(g, r.index);
   FileUse& now = files_.back();
   if (g.spans.empty() || g.spans.back().use != now.use) {
     g.spans.push_back({now.use, r.index});
@@ -58,16 +75,43 @@ void JournalLedger::place_entry(Group& g, const JournalRecord& r) {
   trim(g);
 }
 
+void JournalLedger::place_repair(Group& g, const JournalRecord& r) {
+  if (r.index <= g.released) return;
+  FileUse& now = files_.back();
+  // A span of this file that reaches higher keeps it for as long.
+  if (!g.spans.empty() && g.spans.back().use == now.use && g.spans.back().max >= r.index) return;
+  if (g.repairs.empty() || g.repairs.back().use != now.use) {
+    g.repairs.push_back({now.use, r.index});
+    ++now.pins;
+    now.groups.push_back(r.group);
+  } else {
+    g.repairs.back().max = std::max(g.repairs.back().max, r.index);
+  }
+}
+
 void JournalLedger::trim(Group& g) {
   auto keep = g.spans.begin();
   for (; keep != g.spans.end() && keep->max <= g.released; ++keep) --file(keep->use).pins;
   g.spans.erase(g.spans.begin(), keep);
+  if (g.repairs.empty()) return;
+  std::erase_if(g.repairs, [&](const Span& s) {
+    if (s.max > g.released) return false;
+    --file(s.use).pins;
+    return true;
+  });
+}
+
+void JournalLedger::unpin(Group& g) {
+  for (const Span& s : g.spans) --file(s.use).pins;
+  for (const Span& s : g.repairs) --file(s.use).pins;
+  g.spans.clear();
+  g.repairs.clear();
 }
 
 void JournalLedger::forget(GroupId id) {
   auto it = groups_.find(id);
   if (it == groups_.end()) return;
-  for (const Span& s : it->second.spans) --file(s.use).pins;
+  unpin(it->second);
   if (it->second.state_use != 0) --file(it->second.state_use).hard_states;
   groups_.erase(it);
 }
@@ -115,9 +159,8 @@ GroupId JournalLedger::laggard() {
   FileUse& oldest = files_.front();
   while (!oldest.groups.empty()) {
     auto it = groups_.find(oldest.groups.back());
-    if (it != groups_.end() && !it->second.spans.empty() && it->second.spans.front().use == oldest.use) {
-      return it->first;
-    }
+    auto holds = [&](const std::vector<Span>& v) { return !v.empty() && v.front().use == oldest.use; };
+    if (it != groups_.end() && (holds(it->second.spans) || holds(it->second.repairs))) return it->first;
     oldest.groups.pop_back();
   }
   return GroupId(0);

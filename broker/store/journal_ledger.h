@@ -5,7 +5,7 @@
 // Cost:     place and release O(1) amortised, never a walk over all groups; 16 bytes per (group, file)
 //           that has live entries, about 120 bytes and one copied hard state per group.
 // Owner:    Journal. Thread: its.
-// Invariant: pins of a file == number of groups with a span of it; hard_states == number of groups
+// Invariant: pins of a file == number of groups' spans and repairs of it; hard_states == number of groups
 //           whose last hard state is in it. Checked by journal_ledger_test.cc.
 #pragma once
 
@@ -60,7 +60,8 @@ class JournalLedger {
     RaftIndex max;  // highest entry of the group in that file that is not superseded
   };
   struct Group {
-    std::vector<Span> spans;  // by use; max never falls
+    std::vector<Span> spans;    // by use; max never falls
+    std::vector<Span> repairs;  // by use, max in any order: files that only repaired entries are in
     RaftIndex released;
     std::uint64_t chain = 0;
     std::uint64_t state_use = 0;  // file of the last hard state; 0 none
@@ -70,7 +71,11 @@ class JournalLedger {
   };
   FileUse& file(std::uint64_t use);
   void trim(Group& g);
+  void cut(Group& g, RaftIndex from);
+  void unpin(Group& g);
   void place_entry(Group& g, const JournalRecord& r);
+  void place_repair(Group& g, const JournalRecord& r);
+  void place_state(Group& g, const JournalRecord& r);
   void forget(GroupId id);
 
   std::deque<FileUse> files_;

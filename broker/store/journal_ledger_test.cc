@@ -13,6 +13,9 @@ JournalRecord entry(std::uint32_t g, std::uint64_t i) {
 JournalRecord state(std::uint32_t g, const char* text = "s") {
   return {GroupId(g), RecordKind::kHardState, Term(2), RaftIndex(5), Bytes::copy_of(std::string_view(text))};
 }
+JournalRecord record(RecordKind kind, std::uint32_t g, std::uint64_t i) {
+  return {GroupId(g), kind, Term(1), RaftIndex(i), {}};
+}
 JournalRecord removed(std::uint32_t g) {
   return {GroupId(g), RecordKind::kRemoved, Term(0), RaftIndex(0), {}};
 }
@@ -106,6 +109,82 @@ TEST(JournalLedger, RemovalUnpinsEverything) {
   l.place(removed(77), 4);  // never heard of
 }
 
+TEST(JournalLedger, ACutUnpinsWithoutAnEntry) {
+  JournalLedger l;
+  l.begin_file("a", 1, 1, 1);
+  for (std::uint64_t i = 1; i <= 10; ++i) l.place(entry(1, i), i);
+  l.begin_file("b", 1, 2, 11);
+  l.release(GroupId(1), RaftIndex(6));
+  EXPECT_FALSE(l.oldest_idle());
+  l.place(record(RecordKind::kCut, 1, 8), 11);
+  EXPECT_FALSE(l.oldest_idle());
+  l.place(record(RecordKind::kCut, 1, 7), 11);
+  EXPECT_TRUE(l.oldest_idle());
+  EXPECT_EQ(l.chain(GroupId(1)), 11u);
+  l.place(record(RecordKind::kCut, 1, 0), 11);
+  l.place(record(RecordKind::kCut, 2, 5), 12);  // never heard of
+}
+
+TEST(JournalLedger, AResetReleasesTheLogAndKeepsTheHardState) {
+  JournalLedger l;
+  l.begin_file("a", 1, 1, 1);
+  l.place(entry(1, 1), 1);
+  l.place(state(1), 1);
+  l.begin_file("b", 1, 2, 2);
+  l.place(entry(1, 2), 2);
+  l.place(record(RecordKind::kRepairedEntry, 1, 1), 2);
+  l.place(record(RecordKind::kReset, 1, 100), 3);
+  EXPECT_TRUE(l.oldest_released());
+  EXPECT_FALSE(l.oldest_idle());
+  EXPECT_EQ(l.hard_states_of_oldest(100).size(), 1u);
+  l.place(state(1), 3);
+  EXPECT_TRUE(l.oldest_idle());
+  l.pop_oldest();
+  EXPECT_TRUE(l.oldest_released());
+  l.place(entry(1, 101), 4);
+  EXPECT_FALSE(l.oldest_released());
+  EXPECT_EQ(l.laggard(), GroupId(1));
+}
+
+TEST(JournalLedger, ARepairHoldsItsOwnFileUntilReleased) {
+  JournalLedger l;
+  l.begin_file("a", 1, 1, 1);
+  for (std::uint64_t i = 1; i <= 10; ++i) l.place(entry(1, i), i);
+  l.begin_file("b", 1, 2, 11);
+  l.place(record(RecordKind::kRepairedEntry, 1, 5), 11);
+  l.place(record(RecordKind::kRepairedConfig, 1, 4), 11);
+  l.begin_file("c", 1, 3, 12);
+  l.place(entry(1, 11), 12);
+  l.place(record(RecordKind::kRepairedNoop, 1, 7), 13);  // 11 keeps this file anyway
+  l.release(GroupId(1), RaftIndex(4));
+  EXPECT_FALSE(l.oldest_idle());
+  l.release(GroupId(1), RaftIndex(10));
+  EXPECT_TRUE(l.oldest_idle());
+  l.pop_oldest();
+  EXPECT_TRUE(l.oldest_idle());
+  l.pop_oldest();
+  EXPECT_FALSE(l.oldest_idle());
+  l.place(record(RecordKind::kRepairedEntry, 1, 9), 14);  // released already
+  l.release(GroupId(1), RaftIndex(11));
+  EXPECT_TRUE(l.oldest_idle());
+}
+
+TEST(JournalLedger, ACutVoidsRepairsAboveIt) {
+  JournalLedger l;
+  l.begin_file("a", 1, 1, 1);
+  for (std::uint64_t i = 1; i <= 10; ++i) l.place(entry(1, i), i);
+  l.begin_file("b", 1, 2, 11);
+  l.place(record(RecordKind::kRepairedEntry, 1, 8), 11);
+  EXPECT_EQ(l.laggard(), GroupId(1));
+  l.release(GroupId(1), RaftIndex(6));
+  l.begin_file("c", 1, 3, 12);
+  l.place(entry(1, 7), 12);
+  EXPECT_TRUE(l.oldest_idle());
+  l.pop_oldest();
+  EXPECT_TRUE(l.oldest_idle());
+  EXPECT_EQ(l.laggard(), GroupId(0));
+}
+
 // Against a model that remembers every record.
 TEST(JournalLedger, MatchesAModelThatScans) {
   struct Kept {
@@ -117,6 +196,7 @@ TEST(JournalLedger, MatchesAModelThatScans) {
     JournalLedger l;
     std::vector<Kept> kept;
     std::map<std::uint32_t, std::uint64_t> last;
+    auto holds_entry = [](const JournalRecord& r) { return is_entry(r.kind) || is_repair(r.kind); };
     std::uint64_t use = 1;
     l.begin_file("1", 1, 1, 1);
     for (int i = 0; i < 600; ++i) {
@@ -124,12 +204,29 @@ TEST(JournalLedger, MatchesAModelThatScans) {
       auto drop = [&](auto pred) {
         std::erase_if(kept, [&](const Kept& k) { return k.r.group.v == g && pred(k.r); });
       };
-      auto what = prng.below(20);
-      if (what < 10) {
+      auto what = prng.below(24);
+      if (what == 23) {
+        std::uint64_t index = prng.between(1, last[g] + 1);
+        last[g] = index - 1;
+        drop([&](const JournalRecord& k) { return holds_entry(k) && k.index.v >= index; });
+        l.place(record(RecordKind::kCut, g, index), 1);
+      } else if (what == 22) {
+        last[g] += prng.below(3);
+        drop([&](const JournalRecord& k) { return holds_entry(k); });
+        l.place(record(RecordKind::kReset, g, last[g]), 1);
+      } else if (what >= 20) {
+        auto r = record(RecordKind::kRepairedEntry, g, prng.between(1, last[g] + 1));
+        bool is_there = std::any_of(kept.begin(), kept.end(), [&](const Kept& k) {
+          return k.r.group == r.group && is_entry(k.r.kind) && k.r.index == r.index;
+        });
+        if (!is_there) continue;
+        kept.push_back({r, use});
+        l.place(r, 1);
+      } else if (what < 10) {
         std::uint64_t index = what < 8 ? last[g] + 1 : prng.between(1, last[g] + 1);
         last[g] = index;
         auto r = entry(g, index);
-        drop([&](const JournalRecord& k) { return k.kind == RecordKind::kEntry && k.index >= r.index; });
+        drop([&](const JournalRecord& k) { return holds_entry(k) && k.index >= r.index; });
         kept.push_back({r, use});
         l.place(r, 1);
       } else if (what < 12) {
@@ -142,7 +239,7 @@ TEST(JournalLedger, MatchesAModelThatScans) {
         l.place(removed(g), 1);
       } else if (what < 17) {
         std::uint64_t upto = prng.below(last[g] + 1);
-        drop([&](const JournalRecord& k) { return k.kind == RecordKind::kEntry && k.index.v <= upto; });
+        drop([&](const JournalRecord& k) { return holds_entry(k) && k.index.v <= upto; });
         l.release(GroupId(g), RaftIndex(upto));
       } else {
         ++use;

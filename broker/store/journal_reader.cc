@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <set>
-#include <unordered_map>
+#include <utility>
 
 #include "broker/base/crc32c.h"
 #include "broker/store/journal_scan.h"
@@ -41,6 +42,9 @@ bool within(std::uint64_t n, const std::vector<Interval>& v) {
   return std::any_of(v.begin(), v.end(), [n](const Interval& i) { return i.from <= n && n < i.to; });
 }
 
+// A number that no frame has: what is lost came after everything that was found.
+constexpr Interval kUnknownEnd{kJournalNumberMax + 1, kJournalNumberMax + 2};
+
 std::string frames_text(Interval i) {
   std::string s = "frame " + std::to_string(i.from);
   return i.to - i.from > 1 ? s + " to " + std::to_string(i.to - 1) : s;
@@ -59,6 +63,8 @@ class Recovery {
   struct Last {
     std::uint64_t frame = 0;
     std::uint64_t index = 0;  // of its last entry
+    std::uint8_t doubts = 0;
+    std::string why;  // there are doubts
   };
   enum class Step { kGoOn, kCut };
 
@@ -70,8 +76,16 @@ class Recovery {
   Step gap(std::size_t i, Interval missing);
   Step frame(const Frame& f);
   void salvage(const Frame& f, const Bytes& bytes);
-  std::uint64_t salvage_blind(std::size_t file, std::uint64_t offset, std::uint64_t number);
-  void damaged_entries(const Frame& f, const std::vector<JournalTableEntry>& lost);
+  void salvage_by_table(const Frame& f, const Bytes& bytes);
+  struct Blind {
+    std::uint64_t kept = 0;
+    bool all = false;
+  };
+  Blind salvage_blind(std::size_t file, std::uint64_t offset, std::uint64_t number);
+  void cannot_read(std::string detail, Interval frames, bool nothing_lost);
+  void lost_entry(const JournalTableEntry& e, const std::string& detail);
+  void tell_lost();
+  void tell_doubts();
   void visit(const JournalTableEntry& e, Bytes payload, std::uint64_t frame);
   void follow_chain(const JournalTableEntry& e);
   void enter_file(std::size_t file);
@@ -87,9 +101,11 @@ class Recovery {
   std::vector<Frame> frames_;
   std::vector<Interval> voids_;
   std::vector<Interval> unknown_;  // unreadable frames whose groups are not known
-  std::unordered_map<GroupId, Last> last_;
-  std::vector<bool> live_;     // by file: holds needed frames, or lies between such files
-  std::size_t next_file_ = 0;  // first file not told to the sink
+  std::uint64_t doubt_upto_ = 0;   // the last of these
+  std::map<GroupId, Last> last_;
+  std::optional<JournalFault> lost_;  // a run of entries, not told yet
+  std::vector<bool> live_;            // by file: holds needed frames, or lies between such files
+  std::size_t next_file_ = 0;         // first file not told to the sink
   std::uint64_t expected_ = 1;
   const Frame* before_ = nullptr;  // the frame that was accepted last
 };
@@ -144,15 +160,15 @@ void Recovery::classify_files() {
       // Files have their size before their first frame: what a shorter one lost may have been promised,
       // with the promise.
       if (files_[i].has_header && files_[i].bytes < files_[i].header.file_bytes) {
-        sink_.fault({GroupId(0), RaftIndex(0), RaftIndex(0),
-                     files_[i].name + ": cut short, " + std::to_string(files_[i].bytes) + " of " +
-                         std::to_string(files_[i].header.file_bytes) + " bytes are there"});
+        std::string detail = files_[i].name + ": cut short, " + std::to_string(files_[i].bytes) + " of " +
+                             std::to_string(files_[i].header.file_bytes) + " bytes are there";
+        // If frames follow in a later file, the numbers tell what is missing.
+        cannot_read(std::move(detail), i < last ? Interval{0, 0} : kUnknownEnd, i < last);
       }
     } else if (files_[i].has_header || files_[i].is_zero || files_[i].header.use != 0) {
       found_.free.push_back({files_[i].name, files_[i].bytes});
     } else {
-      sink_.fault({GroupId(0), RaftIndex(0), RaftIndex(0),
-                   files_[i].name + ": neither header nor frames can be read, left alone"});
+      cannot_read(files_[i].name + ": neither header nor frames can be read, left alone", kUnknownEnd, false);
     }
   }
 }
@@ -208,72 +224,123 @@ void Recovery::leave_behind(std::size_t upto_file) {
   }
 }
 
+// Frames whose groups are not known. Which groups go on without a loss, the records that follow show.
+void Recovery::cannot_read(std::string detail, Interval frames, bool nothing_lost) {
+  if (!nothing_lost && frames.from < frames.to) {
+    unknown_.push_back(frames);
+    doubt_upto_ = std::max(doubt_upto_, frames.to - 1);
+  }
+  JournalFault f;
+  f.detail = std::move(detail);
+  f.vote_lost = f.open_end = !nothing_lost;
+  sink_.fault(f);
+}
+
 void Recovery::follow_chain(const JournalTableEntry& e) {
   if (e.prev_frame < found_.first_needed || !within(e.prev_frame, unknown_)) return;
-  Last last = last_.count(e.group) ? last_[e.group] : Last{};
-  bool is_gap = e.kind == RecordKind::kEntry && e.index.v > last.index + 1;
-  if (last.frame == e.prev_frame && !is_gap) return;
+  if (e.kind == RecordKind::kRemoved) return;
+  Last& last = last_[e.group];
   std::string detail = "frame " + std::to_string(e.prev_frame) + " held records of this group";
-  if (is_gap) {
-    sink_.fault({e.group, RaftIndex(last.index + 1), RaftIndex(e.index.v - 1), detail});
-  } else {
-    sink_.fault({e.group, RaftIndex(0), RaftIndex(0), detail + ", perhaps a hard state"});
+  if (is_entry(e.kind) && e.index.v > last.index && e.index.v - last.index > 1) {
+    JournalFault f;
+    f.group = e.group;
+    f.from = RaftIndex(last.index + 1);
+    f.to = RaftIndex(e.index.v - 1);
+    f.detail = detail;
+    sink_.fault(f);
   }
+  last.doubts = kVoteInDoubt | kEndInDoubt;
+  last.why = detail + ", perhaps a hard state";
 }
 
 void Recovery::visit(const JournalTableEntry& e, Bytes payload, std::uint64_t frame) {
+  tell_lost();
   follow_chain(e);
   Last& last = last_[e.group];
   last.frame = frame;
-  if (e.kind == RecordKind::kEntry) last.index = e.index.v;
+  last.doubts = doubts_after(last.doubts, e.kind);
+  if (e.doubts != 0) {
+    last.doubts |= e.doubts;
+    last.why = "frame " + std::to_string(frame) + " was written while a fault was not answered";
+  }
+  if (is_entry(e.kind) || e.kind == RecordKind::kReset) last.index = e.index.v;
+  if (e.kind == RecordKind::kCut)
+    last.index = std::min(last.index, std::max<std::uint64_t>(e.index.v, 1) - 1);
   if (e.kind == RecordKind::kRemoved) last = Last{};
   JournalRecord r{e.group, e.kind, e.term, e.index, std::move(payload)};
   sink_.record(r, frame);
   if (frame > found_.synced_through) found_.tail.push_back(std::move(r));
 }
 
-void Recovery::damaged_entries(const Frame& f, const std::vector<JournalTableEntry>& lost) {
-  std::string detail = where(f.file, f.at.offset) + ": frame " + std::to_string(f.at.header.number);
-  for (const auto& e : lost) {
-    if (e.kind == RecordKind::kEntry) {
-      sink_.fault({e.group, e.index, e.index, detail + ": the entry fails its checksum"});
-    } else {
-      sink_.fault(
-          {e.group, RaftIndex(0), RaftIndex(0), detail + ": a hard state or removal fails its checksum"});
-    }
+// The table says which entry it was; its payload is damaged.
+void Recovery::lost_entry(const JournalTableEntry& e, const std::string& detail) {
+  Last& last = last_[e.group];
+  last.index = e.index.v;
+  last.doubts = doubts_after(last.doubts, e.kind);
+  if (lost_ && lost_->group == e.group && lost_->term == e.term && lost_->kind == e.kind &&
+      lost_->to < e.index && e.index - lost_->to == 1) {
+    lost_->to = e.index;
+    return;
   }
+  tell_lost();
+  JournalFault f;
+  f.group = e.group;
+  f.from = f.to = e.index;
+  f.term = e.term;
+  f.kind = e.kind;
+  f.detail = detail + ": the payload fails its checksum";
+  lost_ = std::move(f);
+}
+
+void Recovery::tell_lost() {
+  if (auto f = std::exchange(lost_, std::nullopt)) sink_.fault(*f);
+}
+
+// The table holds, a payload does not.
+void Recovery::salvage_by_table(const Frame& f, const Bytes& bytes) {
+  const auto& h = f.at.header;
+  std::string detail = where(f.file, f.at.offset) + ": frame " + std::to_string(h.number);
+  each_entry(h, bytes, [&](const JournalTableEntry& e, bool good) {
+    bool marker =
+        e.kind == RecordKind::kRemoved || e.kind == RecordKind::kCut || e.kind == RecordKind::kReset;
+    if (good || marker) return visit(e, good ? bytes.sub(e.offset, e.length) : Bytes(), h.number);
+    Last& last = last_[e.group];
+    last.frame = h.number;
+    if (is_entry(e.kind)) return lost_entry(e, detail);
+    // What a lost repair is for was reported as unreadable before, and still is.
+    if (e.kind != RecordKind::kHardState) return;
+    last.doubts |= kVoteInDoubt;
+    last.why = detail + ": a hard state fails its checksum";
+  });
+  tell_lost();
 }
 
 // The header holds, the rest does not: hand out what has a checksum of its own, name what is lost.
 void Recovery::salvage(const Frame& f, const Bytes& bytes) {
   const auto& h = f.at.header;
-  std::vector<JournalTableEntry> lost;
+  if (!bytes.empty() && table_holds(h, bytes)) return salvage_by_table(f, bytes);
   std::uint64_t kept = 0;
-  bool table_ok = !bytes.empty() && table_holds(h, bytes);
   if (!bytes.empty()) {
     each_entry(h, bytes, [&](const JournalTableEntry& e, bool good) {
-      if (good) {
-        ++kept;
-        visit(e, bytes.sub(e.offset, e.length), h.number);
-      } else {
-        lost.push_back(e);
-      }
+      if (!good) return;
+      ++kept;
+      visit(e, bytes.sub(e.offset, e.length), h.number);
     });
   }
-  if (table_ok) return damaged_entries(f, lost);
-  unknown_.push_back({h.number, h.number + 1});
-  sink_.fault({GroupId(0), RaftIndex(0), RaftIndex(0),
-               where(f.file, f.at.offset) + ": frame " + std::to_string(h.number) + ": " +
-                   std::to_string(h.count - kept) + " of " + std::to_string(h.count) + " records are lost"});
+  cannot_read(where(f.file, f.at.offset) + ": frame " + std::to_string(h.number) + ": " +
+                  std::to_string(h.count - kept) + " of " + std::to_string(h.count) + " records are lost",
+              {h.number, h.number + 1}, false);
 }
 
-// No header holds where frame `number` ought to begin; its records may.
-std::uint64_t Recovery::salvage_blind(std::size_t file, std::uint64_t offset, std::uint64_t number) {
+// No header holds where frame `number` ought to begin; its records may. The first payload begins where
+// the table ends, which tells how many there are.
+Recovery::Blind Recovery::salvage_blind(std::size_t file, std::uint64_t offset, std::uint64_t number) {
   auto& f = files_[file];
   std::uint32_t seed = frame_seed(f.header.salt, number);
   std::uint64_t room = f.bytes > offset ? f.bytes - offset : 0;
-  std::uint64_t kept = 0;
-  for (std::uint64_t at = kFrameHeaderBytes; at + kTableEntryBytes <= room; at += kTableEntryBytes) {
+  Blind out;
+  std::uint64_t end = room;
+  for (std::uint64_t at = kFrameHeaderBytes; at + kTableEntryBytes <= end; at += kTableEntryBytes) {
     std::uint8_t raw[kTableEntryBytes];
     if (f.read(offset + at, raw) != sizeof raw) break;
     JournalTableEntry e = decode_table_entry(raw);
@@ -283,9 +350,29 @@ std::uint64_t Recovery::salvage_blind(std::size_t file, std::uint64_t offset, st
     Bytes payload = b.freeze();
     if (!entry_crc_holds(raw, seed, payload.span())) break;
     visit(e, std::move(payload), number);
-    ++kept;
+    if (out.kept == 0) end = e.offset;
+    ++out.kept;
+    out.all = at + kTableEntryBytes == end;
   }
-  return kept;
+  return out;
+}
+
+// After the last record: which groups may have lost something that nothing later made void.
+void Recovery::tell_doubts() {
+  for (auto& [group, last] : last_) {
+    if (last.frame <= doubt_upto_ && last.frame != 0) {
+      last.doubts = kVoteInDoubt | kEndInDoubt;
+      last.why = "the frame that cannot be read may have held records of this group";
+    }
+    if (last.doubts == 0) continue;
+    JournalFault f;
+    f.group = group;
+    f.detail = last.why;
+    f.vote_lost = (last.doubts & kVoteInDoubt) != 0;
+    f.open_end = (last.doubts & kEndInDoubt) != 0;
+    sink_.fault(f);
+    found_.doubts[group] = last.doubts;
+  }
 }
 
 /// Frames `missing` are not where they ought to be, before frame i.
@@ -296,16 +383,15 @@ Recovery::Step Recovery::gap(std::size_t i, Interval missing) {
     std::uint64_t offset = before_ ? files_[file].end_of(before_->at) : kJournalBlock;
     bool unreadable = files_[file].bad_within(offset, offset + 1);
     if (part.from > found_.synced_through && !unreadable) return Step::kCut;
-    unknown_.push_back(part);
     enter_file(file);
-    std::uint64_t kept = salvage_blind(file, offset, part.from);
-    if (kept == 0 && next.file != file) {
+    Blind blind = salvage_blind(file, offset, part.from);
+    if (blind.kept == 0 && next.file != file) {
       enter_file(next.file);
-      kept = salvage_blind(next.file, kJournalBlock, part.to - 1);
+      blind = salvage_blind(next.file, kJournalBlock, part.to - 1);
     }
-    sink_.fault({GroupId(0), RaftIndex(0), RaftIndex(0),
-                 where(file, offset) + ": " + frames_text(part) + " cannot be read, " + std::to_string(kept) +
-                     " records salvaged"});
+    std::string detail = where(file, offset) + ": " + frames_text(part) + " cannot be read, " +
+                         std::to_string(blind.kept) + " records salvaged";
+    cannot_read(std::move(detail), part, blind.all && part.to - part.from == 1);
     if (part.from > found_.synced_through) {
       expected_ = part.from + 1;  // leave the hole: the next start reports it again
       return Step::kCut;
@@ -339,10 +425,11 @@ bool Recovery::unreadable_end() {
   auto& f = files_[before_->file];
   std::uint64_t offset = f.end_of(before_->at);
   if (!f.bad_within(offset, offset + 1)) return false;
-  std::uint64_t kept = salvage_blind(before_->file, offset, expected_);
-  sink_.fault({GroupId(0), RaftIndex(0), RaftIndex(0),
-               where(before_->file, offset) + ": frame " + std::to_string(expected_) +
-                   " may have been here and cannot be read, " + std::to_string(kept) + " records salvaged"});
+  Blind blind = salvage_blind(before_->file, offset, expected_);
+  cannot_read(where(before_->file, offset) + ": frame " + std::to_string(expected_) +
+                  " may have been here and cannot be read, " + std::to_string(blind.kept) +
+                  " records salvaged",
+              {expected_, expected_ + 1}, blind.all);
   return true;
 }
 
@@ -365,6 +452,7 @@ JournalFound Recovery::run() {
     before_ = &f;
   }
   if (step == Step::kGoOn && unreadable_end()) ++expected_;
+  tell_doubts();
   leave_behind(before_ ? before_->file + 1 : 0);
   found_.next_frame = expected_;
   // Whatever was read beyond the promise is to be replaced, empty frames too. A hole that ends it

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "broker/base/log.h"
@@ -47,6 +48,8 @@ struct JournalFound {
   std::uint64_t void_from = 0;
   std::uint64_t void_to = 0;
   std::vector<JournalRecord> tail;
+  /// Groups with a doubtful end or vote: kVoteInDoubt, kEndInDoubt of journal_format.h.
+  std::unordered_map<GroupId, std::uint8_t> doubts;
 };
 
 class JournalSink {

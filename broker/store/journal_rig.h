@@ -38,10 +38,20 @@ class Image {
       g.state =
           std::to_string(r.term.v) + "/" + std::to_string(r.index.v) + "/" + std::string(r.payload.text());
     }
-    if (r.kind == RecordKind::kEntry) {
+    if (r.kind == RecordKind::kCut || is_entry(r.kind)) {
       g.entries.erase(g.entries.lower_bound(r.index.v), g.entries.end());
-      g.entries[r.index.v] = {r.term.v, std::string(r.payload.text())};
     }
+    if (r.kind == RecordKind::kReset) g.entries.clear();
+    if (is_entry(r.kind)) g.entries[r.index.v] = {r.term.v, content(r)};
+    if (is_repair(r.kind)) {
+      auto it = g.entries.find(r.index.v);
+      if (it != g.entries.end() && it->second.first == r.term.v) it->second.second = content(r);
+    }
+  }
+  static std::string content(const JournalRecord& r) {
+    RecordKind k = repaired_kind(r.kind);
+    std::string type = k == RecordKind::kNoop ? "noop " : k == RecordKind::kConfig ? "config " : "";
+    return type + std::string(r.payload.text());
   }
   /// Without entries that were released and groups that hold nothing.
   Image without(const std::map<std::uint32_t, std::uint64_t>& released) const {
@@ -71,6 +81,7 @@ class JournalRig {
   Status open() {
     image = {};
     faults.clear();
+    story.clear();
     visited = 0;
     auto e = world.env();
     auto j = Journal::open(
@@ -78,8 +89,14 @@ class JournalRig {
         [this](const JournalRecord& r) {
           ++visited;
           image.apply(r);
+          story += std::to_string(r.group.v) + ":" + std::to_string(static_cast<unsigned>(r.kind)) + "@" +
+                   std::to_string(r.index.v) + " ";
         },
-        [this](const JournalFault& f) { faults.push_back(f); });
+        [this](const JournalFault& f) {
+          faults.push_back(f);
+          story += std::to_string(f.group.v) + ":lost " + std::to_string(f.from.v) + "-" +
+                   std::to_string(f.to.v) + " ";
+        });
     if (!j) return j.error();
     journal = std::move(j).value();
     return ok();
@@ -162,6 +179,7 @@ class JournalRig {
   std::size_t errors = 0;
   Image image;
   std::vector<JournalFault> faults;
+  std::string story;  // records and faults in the order of recovery: "group:kind@index group:lost from-to "
   std::size_t visited = 0;
 
  private:

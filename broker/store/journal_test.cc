@@ -208,6 +208,57 @@ TEST(Journal, RemovedGroupsPinNothing) {
   EXPECT_FALSE(rig.image.groups[5].state.has_value());
 }
 
+TEST(Journal, CutsResetsAndRepairsAreReadBack) {
+  JournalRig rig(17);
+  ASSERT_TRUE(rig.open());
+  for (std::uint64_t i = 1; i <= 6; ++i) rig.entry(1, i);
+  rig.append(GroupId(1), RecordKind::kHardState, 3, 2, "vote");
+  rig.append(GroupId(1), RecordKind::kRepairedEntry, 1, 2, "two again");
+  rig.append(GroupId(1), RecordKind::kCut, 1, 5, "");
+  rig.append(GroupId(2), RecordKind::kNoop, 1, 1, "");
+  rig.append(GroupId(2), RecordKind::kConfig, 1, 2, "members");
+  rig.append(GroupId(3), RecordKind::kHardState, 3, 2, "kept");
+  rig.entry(3, 1);
+  rig.append(GroupId(3), RecordKind::kReset, 7, 100, "");
+  rig.entry(3, 101);
+  rig.settle();
+  for (int start = 0; start < 3; ++start) {
+    rig.die(Survivors::kNone);
+    ASSERT_TRUE(rig.open());
+    ASSERT_TRUE(rig.drained());
+    EXPECT_TRUE(rig.faults.empty());
+    EXPECT_TRUE(rig.recovered_prefix(14));
+    auto& one = rig.image.groups[1].entries;
+    EXPECT_EQ(one.size(), 4u);
+    EXPECT_EQ(one[2].second, "two again");
+    EXPECT_EQ(rig.image.groups[2].entries[2].second, "config members");
+    EXPECT_EQ(rig.image.groups[3].entries.size(), 1u);
+    EXPECT_EQ(rig.image.groups[3].state, "3/2/kept");
+  }
+}
+
+TEST(Journal, AResetFreesFilesAndCarriesTheHardState) {
+  JournalRig rig(18);
+  ASSERT_TRUE(rig.open());
+  rig.append(GroupId(1), RecordKind::kHardState, 3, 2, "vote");
+  for (std::uint64_t i = 1; i <= 15; ++i) {
+    rig.entry(1, i, std::string(3000, 'x'));
+    rig.settle();
+  }
+  EXPECT_TRUE(rig.journal->pressed());
+  rig.append(GroupId(1), RecordKind::kReset, 9, 1000, "");
+  for (std::uint64_t i = 1; i <= 10; ++i) {
+    rig.entry(2, i, std::string(3000, 'x'));
+    rig.settle();
+    rig.release(2, i);
+  }
+  EXPECT_FALSE(rig.journal->pressed());
+  rig.die(Survivors::kNone);
+  ASSERT_TRUE(rig.open());
+  EXPECT_TRUE(rig.image.groups[1].entries.empty());
+  EXPECT_EQ(rig.image.groups[1].state, "3/2/vote");
+}
+
 TEST(Journal, AFailedSyncIsFinal) {
   JournalRig rig(11);
   ASSERT_TRUE(rig.open());

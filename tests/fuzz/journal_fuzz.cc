@@ -61,6 +61,10 @@ const Base& base() {
     }
     add(1, RecordKind::kEntry, 4, std::string(300, 'c'));
     add(3, RecordKind::kEntry, 1, "three");
+    add(1, RecordKind::kRepairedEntry, 2, "entry 2 again");
+    add(1, RecordKind::kCut, 3, "");
+    add(4, RecordKind::kNoop, 1, "");
+    add(4, RecordKind::kConfig, 2, "members");
     Prng prng(1);
     world.loop.forget_all();
     world.disk.kill(prng);
@@ -68,6 +72,8 @@ const Base& base() {
     open();
     world.loop.run_for(3 * kMillisecond);
     add(3, RecordKind::kRemoved, 0, "");
+    add(4, RecordKind::kReset, 50, "");
+    add(4, RecordKind::kEntry, 51, "after the reset");
     add(2, RecordKind::kEntry, 1, "last");
     for (const auto& p : world.disk.files()) b.files[p] = *world.disk.content(p);
     return b;
@@ -94,6 +100,8 @@ class Check final : public JournalSink {
   }
   void fault(const JournalFault& f) override {
     require(f.from <= f.to, "a fault that ends before it begins");
+    require(is_entry(f.kind), "a lost entry that is none");
+    require(f.term.v == 0 || f.group.v != 0 || f.from.v == 0, "a term of entries that nobody knows");
     require(!f.detail.empty(), "a fault without a word");
   }
   void finish(const JournalFound& found) const {

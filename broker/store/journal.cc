@@ -12,12 +12,18 @@ namespace {
 // A journal at rest writes the promise of its last frame after this time, without a sync: damage to
 // that frame is then told from a torn write.
 constexpr Nanos kIdlePromise = 100 * kMillisecond;
+// Of one read(): each costs two reads of the disk or more.
+constexpr std::size_t kReadPiecesMax = 256;
 
 class OpenSink final : public JournalSink {
  public:
   OpenSink(JournalLedger& ledger, Log& log, const Journal::Visit& visit, const Journal::Fault& fault)
       : ledger_(ledger), log_(log), visit_(visit), fault_(fault) {}
-  void file(const JournalFileFound& f) override { ledger_.begin_file(f.name, f.bytes, f.use, f.first_frame); }
+  void file(const JournalFileFound& f) override {
+    ledger_.begin_file(f.name, f.bytes, f.use, f.first_frame);
+    ledger_.set_salt(f.salt);
+  }
+  void frame(std::uint64_t number, std::uint64_t offset) override { ledger_.begin_frame(number, offset); }
   void record(const JournalRecord& r, std::uint64_t frame) override {
     ledger_.place(r, frame);
     if (visit_) visit_(r);
@@ -178,6 +184,7 @@ void JournalImpl::roll() {
   next.at = pool_.take();
   current_ = std::move(next);
   ledger_.begin_file(current_->at.name, current_->at.bytes, current_->at.use, next_frame_);
+  ledger_.set_salt(current_->at.salt);
   if (!dirty_.empty()) sync_now();
   reap();
   // At a start, files of before come free in a moment: no new one is made until then.
@@ -262,6 +269,7 @@ void JournalImpl::write_frame(Plan plan, env::Sync sync) {
   }
   tail_.clear();
   frame.appended = start_state_ == Start::kTail ? 0 : appended_ - queue_.size();
+  ledger_.begin_frame(frame.number, current_->pos);
   auto slices = encode(records, again, frame.number);
   void_from_ = void_to_ = 0;
   if (!records.empty()) last_data_frame_ = frame.number;
@@ -377,6 +385,40 @@ void JournalImpl::release(GroupId group, RaftIndex upto) {
   ledger_.release(group, upto);
   reap();
   if (carry_) start();
+}
+
+void JournalImpl::read(GroupId group, RaftIndex from, RaftIndex upto, std::size_t bytes_max, ReadDone done) {
+  std::uint64_t whole = writing_ ? writing_->number - 1 : next_frame_ - 1;
+  auto pieces = ledger_.index().find({group, from, upto, whole, kReadPiecesMax});
+  std::uint64_t id = ++last_read_;
+  Reading& r = reads_[id];
+  r.done = std::move(done);
+  Status started(Error(Code::kNotFound, "not in the journal"));
+  if (!pieces.empty()) {
+    r.fetch = std::make_unique<JournalFetch>(env_.disk, pool_.dir(), group, std::move(pieces), bytes_max);
+    started = r.fetch->start([this, id](auto result) { read_done(id, std::move(result)); });
+  }
+  if (started) return;
+  std::weak_ptr<bool> alive = alive_;
+  env_.loop.post([this, alive, id, e = started.error()] {
+    if (!alive.expired()) read_done(id, Error(Code::kNotFound, e.detail));
+  });
+}
+
+void JournalImpl::read_done(std::uint64_t id, Result<std::vector<JournalRecord>> result) {
+  Reading r = std::move(reads_.extract(id).mapped());
+  std::weak_ptr<bool> alive = alive_;
+  if (r.fetch) {
+    if (!r.fetch->trouble().empty()) env_.log.warn("journal: read back: " + r.fetch->trouble());
+    // This is inside a completion of its file.
+    if (read_before_.empty()) {
+      env_.loop.post([this, alive] {
+        if (!alive.expired()) read_before_.clear();
+      });
+    }
+    read_before_.push_back(std::move(r.fetch));
+  }
+  r.done(std::move(result));
 }
 
 // Gives back files from the oldest on. What made a file idle (a newer entry, hard state or removal)

@@ -23,12 +23,14 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "broker/base/bytes.h"
 #include "broker/base/ids.h"
 #include "broker/base/limits.h"
 #include "broker/base/log.h"
 #include "broker/base/result.h"
+#include "broker/base/unique_function.h"
 #include "broker/env/env.h"
 
 namespace weir::store {
@@ -136,6 +138,14 @@ class Journal {
   /// Entries of `group` at or below `upto` are not needed any more (they are in the catalog's care).
   /// Not remembered across a restart. Cost: O(1), whatever the number of groups.
   virtual void release(GroupId group, RaftIndex upto) = 0;
+  using ReadDone = UniqueFunction<void(Result<std::vector<JournalRecord>>)>;
+  /// Entries of `group` from `from` up to `upto` as they count at this call, read back from the files:
+  /// in order, without gaps, repaired ones with the repair's payload, the kind always that of the entry.
+  /// Fewer than asked for when payloads exceed `bytes_max` (but at least one), when many frames would have
+  /// to be read, or when one cannot be read: ask again from there. Only what append() completed is found.
+  /// `done` runs in a later turn, never after the journal's end. Errors: kNotFound: the entry at `from`
+  /// is released, was never there, or cannot be read.
+  virtual void read(GroupId group, RaftIndex from, RaftIndex upto, std::size_t bytes_max, ReadDone done) = 0;
   /// A group whose unreleased entries keep the oldest file from being recycled; 0 if none, or if the
   /// oldest is the one being written. The owner checkpoints it when files pile up.
   virtual GroupId laggard() const = 0;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 
 #include "broker/base/limits.h"
 #include "broker/store/journal.h"
+#include "broker/store/journal_fetch.h"
 #include "broker/store/journal_format.h"
 #include "broker/store/journal_ledger.h"
 #include "broker/store/journal_pool.h"
@@ -31,6 +33,7 @@ class JournalImpl final : public Journal {
   void append(JournalRecord record, env::DiskDone done) override;
   void flush() override { start(); }
   void release(GroupId group, RaftIndex upto) override;
+  void read(GroupId group, RaftIndex from, RaftIndex upto, std::size_t bytes_max, ReadDone done) override;
   GroupId laggard() const override;
   bool pressed() const override { return live_files() * 2 >= options_.files_max; }
   bool full() const override { return live_files() >= options_.files_max || pool_.starved(); }
@@ -71,6 +74,11 @@ class JournalImpl final : public Journal {
     env::DiskDone done;
   };
 
+  struct Reading {
+    std::unique_ptr<JournalFetch> fetch;
+    ReadDone done;
+  };
+
   std::size_t live_files() const { return ledger_.files().size(); }
   void start();
   Plan plan();
@@ -86,6 +94,7 @@ class JournalImpl final : public Journal {
   void sync_done(std::uint64_t frame, Status status);
   void on_synced(std::uint64_t frame);
   void reap();
+  void read_done(std::uint64_t id, Result<std::vector<JournalRecord>> result);
   void arm_sync_timer();
   void arm_promise_timer();
   bool promise_is_due() const;
@@ -124,6 +133,10 @@ class JournalImpl final : public Journal {
   enum class Start : unsigned char { kTail, kSettle, kDone } start_state_ = Start::kDone;
   bool carry_ = false;  // the oldest file waits for its hard states to be written again
   std::uint64_t carry_frame_ = 0;
+
+  std::map<std::uint64_t, Reading> reads_;
+  std::vector<std::unique_ptr<JournalFetch>> read_before_;  // closed in a later turn
+  std::uint64_t last_read_ = 0;
 
   env::TimerId sync_timer_ = 0;
   env::TimerId promise_timer_ = 0;

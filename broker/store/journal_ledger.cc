@@ -10,6 +10,7 @@ void JournalLedger::begin_file(std::string name, std::uint64_t bytes, std::uint6
                                std::uint64_t first_frame) {
   CHECK(files_.empty() || files_.back().use < use);
   FileUse f;
+  index_.begin_file(name, first_frame);
   f.name = std::move(name);
   f.bytes = bytes;
   f.use = use;
@@ -25,6 +26,7 @@ JournalLedger::FileUse& JournalLedger::file(std::uint64_t use) {
 }
 
 void JournalLedger::place(const JournalRecord& r, std::uint64_t frame) {
+  index_.place(r, frame);
   if (r.kind == RecordKind::kRemoved) return forget(r.group);
   Group& g = groups_[r.group];
   g.chain = frame;
@@ -122,6 +124,7 @@ std::uint64_t JournalLedger::chain(GroupId group) const {
 }
 
 void JournalLedger::release(GroupId group, RaftIndex upto) {
+  index_.release(group, upto);
   auto it = groups_.find(group);
   if (it == groups_.end()) return;
   it->second.released = std::max(it->second.released, upto);
@@ -151,6 +154,7 @@ JournalLedger::FileUse JournalLedger::pop_oldest() {
   CHECK(oldest_idle());
   FileUse f = std::move(files_.front());
   files_.pop_front();
+  index_.drop_oldest_file();
   return f;
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "broker/store/journal.h"
+#include "broker/store/journal_index.h"
 
 namespace weir::store {
 
@@ -35,6 +36,9 @@ class JournalLedger {
 
   /// Everything placed from now on is in this file. Its use number exceeds all before.
   void begin_file(std::string name, std::uint64_t bytes, std::uint64_t use, std::uint64_t first_frame);
+  /// For the index: the salt of that file, and where a frame begins whose records follow.
+  void set_salt(std::uint64_t salt) { index_.set_salt(salt); }
+  void begin_frame(std::uint64_t frame, std::uint64_t offset) { index_.begin_frame(frame, offset); }
   /// Notes a record that is (being) written to the last file, in frame `frame`.
   void place(const JournalRecord& record, std::uint64_t frame);
   /// Frame of the group's last record; 0 none.
@@ -43,6 +47,7 @@ class JournalLedger {
   void release(GroupId group, RaftIndex upto);
 
   const std::deque<FileUse>& files() const { return files_; }
+  const JournalIndex& index() const { return index_; }
   /// No entry in the oldest file is needed (its hard states may be).
   bool oldest_released() const { return !files_.empty() && files_.front().pins == 0; }
   bool oldest_idle() const { return oldest_released() && files_.front().hard_states == 0; }
@@ -80,6 +85,7 @@ class JournalLedger {
 
   std::deque<FileUse> files_;
   std::unordered_map<GroupId, Group> groups_;
+  JournalIndex index_;
 };
 
 }  // namespace weir::store

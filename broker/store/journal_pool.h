@@ -55,6 +55,7 @@ class JournalPool {
   /// Closes a file in a later turn: this may be inside one of its completions.
   void retire(std::unique_ptr<env::File> file);
   std::string path(const std::string& name) const { return at_.dir + "/" + name; }
+  const std::string& dir() const { return at_.dir; }
   bool starved() const { return starved_ && !ready_; }
   /// Files that hold no frames: ready, being prepared, free or about to be removed.
   unsigned count() const;

@@ -213,7 +213,7 @@ void Recovery::enter_file(std::size_t file) {
     if (!live_[next_file_]) continue;
     const auto& f = files_[next_file_];
     std::uint64_t first = f.frames.empty() ? expected_ : f.frames.front().header.number;
-    sink_.file({f.name, f.bytes, f.header.use, first});
+    sink_.file({f.name, f.bytes, f.header.use, first, f.header.salt});
   }
 }
 
@@ -339,6 +339,7 @@ Recovery::Blind Recovery::salvage_blind(std::size_t file, std::uint64_t offset, 
   std::uint32_t seed = frame_seed(f.header.salt, number);
   std::uint64_t room = f.bytes > offset ? f.bytes - offset : 0;
   Blind out;
+  sink_.frame(number, offset);
   std::uint64_t end = room;
   for (std::uint64_t at = kFrameHeaderBytes; at + kTableEntryBytes <= end; at += kTableEntryBytes) {
     std::uint8_t raw[kTableEntryBytes];
@@ -407,12 +408,14 @@ Recovery::Step Recovery::frame(const Frame& f) {
   bool good = !bytes.empty() && table_holds(h, bytes);
   if (good) each_entry(h, bytes, [&](const JournalTableEntry&, bool g) { good = good && g; });
   if (good) {
+    sink_.frame(h.number, f.at.offset);
     each_entry(h, bytes,
                [&](const JournalTableEntry& e, bool) { visit(e, bytes.sub(e.offset, e.length), h.number); });
     return Step::kGoOn;
   }
   bool unreadable = files_[f.file].bad_within(f.at.offset, f.at.offset + h.length);
   if (h.number > found_.synced_through && !unreadable) return Step::kCut;
+  sink_.frame(h.number, f.at.offset);
   salvage(f, bytes);
   if (h.number <= found_.synced_through) return Step::kGoOn;
   expected_ = h.number + 1;

@@ -28,6 +28,7 @@ struct JournalFileFound {
   std::uint64_t bytes = 0;
   std::uint64_t use = 0;
   std::uint64_t first_frame = 0;
+  std::uint64_t salt = 0;
 };
 
 /// A file without needed frames: zero-filled, prepared, or released before.
@@ -57,6 +58,8 @@ class JournalSink {
   virtual ~JournalSink() = default;
   /// The records that follow are in this file.
   virtual void file(const JournalFileFound& file) = 0;
+  /// The records that follow are in this frame, at this offset of the file.
+  virtual void frame(std::uint64_t number, std::uint64_t offset) = 0;
   /// A valid record, also one salvaged from a damaged frame.
   virtual void record(const JournalRecord& record, std::uint64_t frame) = 0;
   virtual void fault(const JournalFault& fault) = 0;

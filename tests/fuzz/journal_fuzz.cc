@@ -88,7 +88,13 @@ class Check final : public JournalSink {
     require(f.use > use_, "files are not in order of use");
     use_ = f.use;
   }
+  void frame(std::uint64_t number, std::uint64_t offset) override {
+    require(number >= frame_, "frames are not in order");
+    require(offset % kJournalBlock == 0, "a frame that does not begin with a block");
+    frame_ = number;
+  }
   void record(const JournalRecord& r, std::uint64_t frame) override {
+    require(frame == frame_, "a record outside of its frame");
     require(use_ != 0, "a record before its file");
     require(frame >= 1 && frame <= kJournalNumberMax, "impossible frame number");
     std::string payload(r.payload.text());
@@ -118,6 +124,7 @@ class Check final : public JournalSink {
   const Files& files_;
   const std::set<std::string>* only_;
   std::uint64_t use_ = 0;
+  std::uint64_t frame_ = 0;
   std::uint64_t records_ = 0;
 };
 
@@ -200,6 +207,13 @@ void open_whole(const Files& files) {
         nullptr);
   }
   for (std::uint32_t g = 0; g < 8; ++g) (*journal)->release(GroupId(g), RaftIndex(3));
+  for (std::uint32_t g = 0; g < 8; ++g) {
+    for (std::uint64_t i = 0; i < 60; ++i) {
+      (*journal)->read(GroupId(g), RaftIndex(i), RaftIndex(~std::uint64_t{0}), 100, [i](auto got) {
+        if (got) require(!got->empty() && got->front().index.v == i, "not what was asked for");
+      });
+    }
+  }
   (*journal)->drain([&](Status s) { drained = s.has_value(); });
   world.loop.run_for(kSecond);
   require(drained, "a journal that was opened cannot be written to");

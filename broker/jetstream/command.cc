@@ -110,35 +110,6 @@ void EntryBuilder::tick() {
   begin(CommandType::kTick, 0);
 }
 
-void EntryBuilder::put_meta(CommandType type, const MetaStreamCommand& c) {
-  BytesBuilder b;
-  append_string(b, c.account);
-  append_string(b, c.name);
-  if (type == CommandType::kMetaCreateStream) {
-    b.append_varint(zigzag(c.created.ns));
-    b.append_varint(c.max_streams);
-  }
-  b.append_varint(c.peers.size());
-  for (std::string_view peer : c.peers) append_string(b, peer);
-  append_string(b, c.config_json);
-  put(type, b);
-}
-
-void EntryBuilder::meta_create_stream(const MetaStreamCommand& c) {
-  put_meta(CommandType::kMetaCreateStream, c);
-}
-
-void EntryBuilder::meta_update_stream(const MetaStreamCommand& c) {
-  put_meta(CommandType::kMetaUpdateStream, c);
-}
-
-void EntryBuilder::meta_delete_stream(std::string_view account, std::string_view name) {
-  BytesBuilder b;
-  append_string(b, account);
-  append_string(b, name);
-  put(CommandType::kMetaDeleteStream, b);
-}
-
 Bytes EntryBuilder::finish(Wall log_time) {
   CHECK(count_ > 0, "an entry without commands");
   put_u64(bytes_.data() + 1, static_cast<std::uint64_t>(log_time.ns));
@@ -249,24 +220,6 @@ Result<ConsumerProgressCommand> decode_consumer_progress(const Command& c) {
   p.consumer_id = static_cast<std::uint32_t>(id);
   p.body = r.bytes(r.left());
   return p;
-}
-
-Result<MetaStreamCommand> decode_meta_stream(const Command& c) {
-  Reader r(c.body);
-  MetaStreamCommand m;
-  m.account = r.string();
-  m.name = r.string();
-  if (c.type == CommandType::kMetaCreateStream) {
-    m.created = Wall{unzigzag(r.varint())};
-    m.max_streams = r.varint();
-  }
-  if (c.type != CommandType::kMetaDeleteStream) {
-    std::uint64_t peers = r.varint();
-    for (std::uint64_t i = 0; i < peers && r.ok(); ++i) m.peers.push_back(r.string());
-    m.config_json = r.string();
-  }
-  if (!r.done() || m.account.empty() || m.name.empty()) return malformed("meta stream");
-  return m;
 }
 
 }  // namespace weir::jetstream

@@ -33,6 +33,11 @@ enum class CommandType : std::uint8_t {
   kMetaCreateStream = 64,
   kMetaUpdateStream = 65,
   kMetaDeleteStream = 66,
+  kMetaRegisterNode = 67,
+  kMetaRemoveNode = 68,
+  kMetaSetPeers = 69,
+  kMetaRenewReplicas = 70,
+  kMetaResetStream = 71,
 };
 
 /// How CONSUMER.CREATE wants an existing or a missing consumer treated.
@@ -68,13 +73,39 @@ struct ConsumerProgressCommand {
   std::uint32_t consumer_id = 0;
   std::string_view body;  // progress.h
 };
+
+// Commands of the meta group (meta_command.cc). A node is named by its id, without incarnation; which
+// replica ids come of it is decided by MetaState, when the command is applied.
+constexpr std::size_t kPeersMax = 15;  // of one stream, as raft::kVotersMax
+constexpr std::size_t kTagsMax = 256;  // of one node
+
 struct MetaStreamCommand {
   std::string_view account;
   std::string_view name;
-  Wall created;                         // create only; 0 = log time of the entry
-  std::uint64_t max_streams = 0;        // create only: the account's limit as the leader knows it; 0 = none
-  std::vector<std::string_view> peers;  // node names; update: empty = unchanged
+  Wall created;                   // create only; 0 = log time of the entry
+  std::uint64_t max_streams = 0;  // create only: the account's limit as the leader knows it; 0 = none
+  std::vector<NodeId> nodes;      // in the order of the placement; update: empty = unchanged
+  NodeId preferred;               // the one that should lead; 0 = any. Only with `nodes`
   std::string_view config_json;
+};
+struct MetaNodeCommand {
+  NodeId id;
+  NodeId replaces;  // the node that has the name so far, as the leader knows it; 0 = none
+  std::string_view name, cluster, domain;
+  std::vector<std::string_view> tags;
+  bool jetstream = true;
+  bool rejoin = false;  // the node may come back although an operator removed it
+};
+struct MetaPeersCommand {  // also kMetaResetStream, which ignores `preferred`
+  GroupId group;
+  std::uint64_t expected = 0;  // MetaStream::peers_revision that the choice was made for
+  std::vector<NodeId> nodes;   // reset: empty = the same nodes
+  NodeId preferred;
+};
+struct MetaRenewCommand {
+  GroupId group;           // 0 = every replicated memory stream that has a replica on the node
+  NodeId replica;          // group 0: the node; otherwise the replica id to give up
+  std::uint64_t boot = 0;  // group 0: number of the node's start; done once for each
 };
 
 /// One command inside an entry, not decoded yet.
@@ -93,6 +124,11 @@ Result<std::string_view> decode_delete_consumer(const Command& c);
 Result<ConsumerProgressCommand> decode_consumer_progress(const Command& c);
 /// Of kMetaCreateStream, kMetaUpdateStream, kMetaDeleteStream.
 Result<MetaStreamCommand> decode_meta_stream(const Command& c);
+Result<MetaNodeCommand> decode_meta_register(const Command& c);
+Result<NodeId> decode_meta_remove_node(const Command& c);
+/// Of kMetaSetPeers, kMetaResetStream.
+Result<MetaPeersCommand> decode_meta_peers(const Command& c);
+Result<MetaRenewCommand> decode_meta_renew(const Command& c);
 
 /// Collects the commands of one loop turn. Reusable after finish().
 class EntryBuilder {
@@ -109,6 +145,11 @@ class EntryBuilder {
   void meta_create_stream(const MetaStreamCommand& c);
   void meta_update_stream(const MetaStreamCommand& c);
   void meta_delete_stream(std::string_view account, std::string_view name);
+  void meta_register_node(const MetaNodeCommand& c);
+  void meta_remove_node(NodeId node);
+  void meta_set_peers(const MetaPeersCommand& c);
+  void meta_renew_replicas(const MetaRenewCommand& c);
+  void meta_reset_stream(const MetaPeersCommand& c);
 
   bool empty() const { return count_ == 0; }
   std::uint32_t count() const { return count_; }
@@ -123,6 +164,7 @@ class EntryBuilder {
   void begin(CommandType type, std::size_t body_size);
   void put(CommandType type, const BytesBuilder& body);
   void put_meta(CommandType type, const MetaStreamCommand& c);
+  void put_peers(CommandType type, const MetaPeersCommand& c);
 
   BytesBuilder bytes_;
   std::uint32_t count_ = 0;

@@ -39,12 +39,26 @@ Bytes every_command() {
   m.name = "S";
   m.created = Wall{2};
   m.max_streams = 4;
-  m.peers = {"n1", "n2"};
+  m.nodes = {NodeId(1u << 24), NodeId(2u << 24)};
+  m.preferred = NodeId(2u << 24);
   m.config_json = "{}";
   b.meta_create_stream(m);
   b.meta_update_stream(m);
   b.meta_delete_stream("A", "S");
-  EXPECT_EQ(b.count(), 11u);
+  MetaNodeCommand n;
+  n.id = NodeId(1u << 24);
+  n.replaces = NodeId(3u << 24);
+  n.name = "n1";
+  n.cluster = "c";
+  n.domain = "d";
+  n.tags = {"az:1", "ssd"};
+  n.rejoin = true;
+  b.meta_register_node(n);
+  b.meta_remove_node(NodeId(1u << 24));
+  b.meta_set_peers({GroupId(300), 7, {NodeId(1u << 24)}, NodeId(0)});
+  b.meta_renew_replicas({GroupId(0), NodeId(1u << 24), 9});
+  b.meta_reset_stream({GroupId(2), 8, {}, NodeId(0)});
+  EXPECT_EQ(b.count(), 16u);
   return b.finish(Wall{0x0102030405060708});
 }
 
@@ -61,6 +75,11 @@ bool decodes(const Command& c) {
     case CommandType::kMetaCreateStream:
     case CommandType::kMetaUpdateStream:
     case CommandType::kMetaDeleteStream: return decode_meta_stream(c).has_value();
+    case CommandType::kMetaRegisterNode: return decode_meta_register(c).has_value();
+    case CommandType::kMetaRemoveNode: return decode_meta_remove_node(c).has_value();
+    case CommandType::kMetaSetPeers:
+    case CommandType::kMetaResetStream: return decode_meta_peers(c).has_value();
+    case CommandType::kMetaRenewReplicas: return decode_meta_renew(c).has_value();
     default: return true;
   }
 }
@@ -69,7 +88,7 @@ TEST(Command, Golden) {
   EXPECT_EQ(hex(every_command()),
             "01"
             "0807060504030201"
-            "0b000000"
+            "10000000"
             "0117"
             "00"
             "03"
@@ -98,32 +117,60 @@ TEST(Command, Golden) {
             "09"
             "78797a"
             "0800"
-            "4010"
+            "4022"
             "0141"
             "0153"
             "04"
             "04"
             "02"
-            "026e31"
-            "026e32"
+            "0000000100000000"
+            "0000000200000000"
+            "0000000200000000"
             "027b7d"
-            "410e"
+            "4120"
             "0141"
             "0153"
             "02"
-            "026e31"
-            "026e32"
+            "0000000100000000"
+            "0000000200000000"
+            "0000000200000000"
             "027b7d"
             "4204"
             "0141"
-            "0153");
+            "0153"
+            "4322"
+            "0000000100000000"
+            "0000000300000000"
+            "03"
+            "026e31"
+            "0163"
+            "0164"
+            "02"
+            "04617a3a31"
+            "03737364"
+            "4408"
+            "0000000100000000"
+            "4514"
+            "ac02"
+            "07"
+            "01"
+            "0000000100000000"
+            "0000000000000000"
+            "460a"
+            "00"
+            "0000000100000000"
+            "09"
+            "4703"
+            "02"
+            "08"
+            "00");
 }
 
 TEST(Command, ReadsBackWhatWasWritten) {
   auto reader = EntryReader::open(every_command());
   ASSERT_TRUE(reader.has_value());
   EXPECT_EQ(reader->log_time().ns, 0x0102030405060708);
-  EXPECT_EQ(reader->count(), 11u);
+  EXPECT_EQ(reader->count(), 16u);
   Command c;
   ASSERT_TRUE(reader->next(c));
   auto p = decode_publish(c);
@@ -156,13 +203,29 @@ TEST(Command, ReadsBackWhatWasWritten) {
   EXPECT_EQ(c.type, CommandType::kTick);
   ASSERT_TRUE(reader->next(c));
   auto m = decode_meta_stream(c);
-  EXPECT_EQ(m->peers.size(), 2u);
+  EXPECT_EQ(m->nodes.size(), 2u);
+  EXPECT_EQ(m->preferred, NodeId(2u << 24));
   EXPECT_EQ(m->max_streams, 4u);
   EXPECT_EQ(m->created.ns, 2);
   ASSERT_TRUE(reader->next(c));
   EXPECT_EQ(decode_meta_stream(c)->config_json, "{}");
   ASSERT_TRUE(reader->next(c));
   EXPECT_EQ(decode_meta_stream(c)->name, "S");
+  ASSERT_TRUE(reader->next(c));
+  auto n = decode_meta_register(c);
+  EXPECT_EQ(n->replaces, NodeId(3u << 24));
+  EXPECT_EQ(n->domain, "d");
+  EXPECT_EQ(n->tags, (std::vector<std::string_view>{"az:1", "ssd"}));
+  EXPECT_TRUE(n->rejoin && n->jetstream);
+  ASSERT_TRUE(reader->next(c));
+  EXPECT_EQ(*decode_meta_remove_node(c), NodeId(1u << 24));
+  ASSERT_TRUE(reader->next(c));
+  EXPECT_EQ(decode_meta_peers(c)->group, GroupId(300));
+  EXPECT_EQ(decode_meta_peers(c)->nodes.size(), 1u);
+  ASSERT_TRUE(reader->next(c));
+  EXPECT_EQ(decode_meta_renew(c)->boot, 9u);
+  ASSERT_TRUE(reader->next(c));
+  EXPECT_EQ(decode_meta_peers(c)->expected, 8u);
   EXPECT_FALSE(reader->next(c));
 }
 
@@ -256,7 +319,22 @@ TEST(Command, BadValuesAreRefused) {
   EXPECT_FALSE(body(CommandType::kMetaUpdateStream,
                     "\x01"
                     "A\x01S\xff\xff\xff\xff\x0f"sv))
-      << "peers";
+      << "too many peers";
+  std::string node("\x00\x00\x00\x01\x00\x00\x00\x00"sv);
+  std::string replica("\x01\x00\x00\x01\x00\x00\x00\x00"sv);
+  EXPECT_TRUE(body(CommandType::kMetaRemoveNode, node));
+  EXPECT_FALSE(body(CommandType::kMetaRemoveNode, replica)) << "not a node";
+  EXPECT_FALSE(body(CommandType::kMetaRemoveNode, std::string(8, '\0')));
+  EXPECT_TRUE(body(CommandType::kMetaRenewReplicas, "\x02" + replica + "\x01"));
+  EXPECT_FALSE(body(CommandType::kMetaRenewReplicas, std::string(1, '\0') + replica + "\x01"));
+  EXPECT_FALSE(body(CommandType::kMetaSetPeers, "\x02\x01\x00"sv)) << "no peers";
+  EXPECT_TRUE(body(CommandType::kMetaResetStream, "\x02\x01\x00"sv));
+  EXPECT_FALSE(body(CommandType::kMetaResetStream, "\x00\x01\x00"sv)) << "no group";
+  std::string other(8, '\0');
+  EXPECT_FALSE(body(CommandType::kMetaRegisterNode, node + other + "\x04\x01n" + std::string(3, '\0')))
+      << "flags of a later version";
+  EXPECT_FALSE(body(CommandType::kMetaRegisterNode, node + other + "\x01" + std::string(4, '\0')))
+      << "no name";
 }
 
 TEST(Command, HeaderIsChecked) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "broker/base/check.h"
-#include "broker/base/varint.h"
 #include "broker/jetstream/coding.h"
 #include "broker/subject/subject.h"
 
@@ -11,8 +10,6 @@ namespace weir::jetstream {
 namespace {
 
 using api::ErrCode;
-
-constexpr std::uint8_t kVersion = 1;
 
 /// Changes that would contradict what is stored or what was promised, whoever asks.
 std::string_view forbidden_change(const api::StreamConfig& old, const api::StreamConfig& now) {
@@ -31,40 +28,48 @@ std::string_view forbidden_change(const api::StreamConfig& old, const api::Strea
 
 Status MetaState::apply(const Command& command, RaftIndex index, Wall log_time, MetaOutcome& out) {
   out = MetaOutcome();
-  auto decoded = decode_meta_stream(command);
-  if (!decoded) return decoded.error().within("meta entry " + std::to_string(index.v));
-  Status status = ok();
-  switch (command.type) {
-    case CommandType::kMetaCreateStream: status = create(*decoded, log_time, out); break;
-    case CommandType::kMetaUpdateStream: status = update(*decoded, out); break;
-    case CommandType::kMetaDeleteStream: status = remove(*decoded, out); break;
-    default:
-      // Skipping it would make this replica differ from those that know it.
-      return Error{Code::kUnsupported, "meta entry " + std::to_string(index.v) + ": unknown command type " +
-                                           std::to_string(static_cast<unsigned>(command.type))};
-  }
-  RETURN_IF_ERROR(status);
+  bool of_node = command.type >= CommandType::kMetaRegisterNode;
+  Status status = of_node ? apply_node(command, out) : apply_stream(command, log_time, out);
+  if (!status) return status.error().within("meta entry " + std::to_string(index.v));
   std::string told;
   put_varint(told, index.v);
   put_varint(told, static_cast<std::uint64_t>(out.error.err_code));
   put_varint(told, static_cast<std::uint64_t>(out.change));
   put_varint(told, revision_);
   put_varint(told, next_group_.v);
+  for (GroupId group : out.groups) put_varint(told, group.v);
   mix(told);
   mix(command.body);
   return ok();
 }
 
-Status MetaState::create(const MetaStreamCommand& c, Wall log_time, MetaOutcome& out) {
+Status MetaState::apply_stream(const Command& command, Wall log_time, MetaOutcome& out) {
+  switch (command.type) {
+    case CommandType::kMetaCreateStream:
+    case CommandType::kMetaUpdateStream:
+    case CommandType::kMetaDeleteStream: break;
+    default:
+      // Skipping it would make this replica differ from those that know it.
+      return Error{Code::kUnsupported,
+                   "unknown command type " + std::to_string(static_cast<unsigned>(command.type))};
+  }
+  ASSIGN_OR_RETURN(auto decoded, decode_meta_stream(command));
+  if (command.type == CommandType::kMetaCreateStream) create(decoded, log_time, out);
+  if (command.type == CommandType::kMetaUpdateStream) update(decoded, out);
+  if (command.type == CommandType::kMetaDeleteStream) remove(decoded, out);
+  return ok();
+}
+
+void MetaState::create(const MetaStreamCommand& c, Wall log_time, MetaOutcome& out) {
   auto decoded = api::decode_stream_config(c.config_json, api::Strictness::kLenient);
   if (auto* error = std::get_if<api::ApiError>(&decoded)) {
     out.error = *error;
-    return ok();
+    return;
   }
   auto& config = std::get<api::StreamConfig>(decoded);
   if (config.name != c.name) {
     out.error = api::make_error(ErrCode::kStreamMismatch);
-    return ok();
+    return;
   }
   if (const MetaStream* there = find(c.account, c.name)) {
     if (there->config == config) {
@@ -73,40 +78,41 @@ Status MetaState::create(const MetaStreamCommand& c, Wall log_time, MetaOutcome&
     } else {
       out.error = api::make_error(ErrCode::kStreamNameExist);
     }
-    return ok();
+    return;
   }
   if (overlaps(c.account, c.name, config.subjects)) {
     out.error = api::make_error(ErrCode::kStreamSubjectOverlap);
-    return ok();
+    return;
   }
   if (c.max_streams > 0 && count(c.account) >= c.max_streams) {
     out.error = api::make_error(ErrCode::kMaximumStreamsLimit);
-    return ok();
+    return;
   }
+  if (!check_nodes(c.nodes, nullptr, out)) return;
   MetaStream s;
   s.account = c.account;
   s.group = next_group_;
   s.created = c.created.ns != 0 ? c.created : log_time;
-  s.revision = ++revision_;
-  s.peers.assign(c.peers.begin(), c.peers.end());
+  s.revision = s.peers_revision = ++revision_;
+  s.peers = s.founders = c.nodes;  // a new group: everybody's first life in it
+  s.preferred = s.replica_on(c.preferred);
   s.config = std::move(config);
   ++next_group_;
   out.change = MetaChange::kCreated;
   out.stream = s;
   insert(std::move(s));
-  return ok();
 }
 
-Status MetaState::update(const MetaStreamCommand& c, MetaOutcome& out) {
+void MetaState::update(const MetaStreamCommand& c, MetaOutcome& out) {
   MetaStream* stream = find_mutable(c.account, c.name);
   if (stream == nullptr) {
     out.error = api::make_error(ErrCode::kStreamNotFound);
-    return ok();
+    return;
   }
   auto decoded = api::decode_stream_config(c.config_json, api::Strictness::kLenient);
   if (auto* error = std::get_if<api::ApiError>(&decoded)) {
     out.error = *error;
-    return ok();
+    return;
   }
   auto& config = std::get<api::StreamConfig>(decoded);
   if (config.name != c.name) {
@@ -116,33 +122,38 @@ Status MetaState::update(const MetaStreamCommand& c, MetaOutcome& out) {
   } else if (overlaps(c.account, c.name, config.subjects)) {
     out.error = api::make_error(ErrCode::kStreamSubjectOverlap);
   }
-  if (!out.ok()) return ok();
+  if (!out.ok() || (!c.nodes.empty() && !check_nodes(c.nodes, stream, out))) return;
   Account& account = accounts_.find(c.account)->second;
   unindex_subjects(account, *stream);
+  count_load(*stream, false);
   stream->config = std::move(config);
-  if (!c.peers.empty()) stream->peers.assign(c.peers.begin(), c.peers.end());
   stream->revision = ++revision_;
+  if (!c.nodes.empty()) {
+    std::vector<NodeId> before = stream->peers;
+    assign_peers(*stream, c.nodes, c.preferred);
+    if (stream->peers != before) out.groups = {stream->group};
+  }
+  count_load(*stream, true);
   index_subjects(account, *stream);
   out.change = MetaChange::kUpdated;
   out.stream = *stream;
-  return ok();
 }
 
-Status MetaState::remove(const MetaStreamCommand& c, MetaOutcome& out) {
+void MetaState::remove(const MetaStreamCommand& c, MetaOutcome& out) {
   MetaStream* stream = find_mutable(c.account, c.name);
   if (stream == nullptr) {
     out.error = api::make_error(ErrCode::kStreamNotFound);
-    return ok();
+    return;
   }
   ++revision_;
   out.change = MetaChange::kDeleted;
   auto account = accounts_.find(c.account);
   unindex_subjects(account->second, *stream);
+  count_load(*stream, false);
   by_group_.erase(stream->group);
   out.stream = std::move(*stream);
   account->second.streams.erase(account->second.streams.find(c.name));
   if (account->second.streams.empty()) accounts_.erase(account);
-  return ok();
 }
 
 const MetaStream* MetaState::find(std::string_view account, std::string_view name) const {
@@ -211,6 +222,7 @@ void MetaState::insert(MetaStream stream) {
   CHECK(added, "stream inserted twice");
   by_group_.emplace(it->second.group, &it->second);
   index_subjects(account->second, it->second);
+  count_load(it->second, true);
 }
 
 void MetaState::index_subjects(Account& account, const MetaStream& stream) {
@@ -231,64 +243,6 @@ void MetaState::unindex_subjects(Account& account, const MetaStream& stream) {
 void MetaState::mix(std::string_view bytes) {
   // FNV-1a: the meta group applies a few commands a second.
   for (char c : bytes) hash_ = (hash_ ^ static_cast<std::uint8_t>(c)) * 0x100000001b3u;
-}
-
-void MetaState::encode(std::string& out) const {
-  out.push_back(static_cast<char>(kVersion));
-  put_varint(out, revision_);
-  put_varint(out, next_group_.v);
-  put_fixed64(out, hash_);
-  put_varint(out, by_group_.size());
-  for_each([&](const MetaStream& s) {
-    put_string(out, s.account);
-    put_string(out, s.config.name);
-    put_varint(out, s.group.v);
-    put_signed(out, s.created.ns);
-    put_varint(out, s.revision);
-    put_varint(out, s.peers.size());
-    for (const std::string& peer : s.peers) put_string(out, peer);
-    put_string(out, api::encode_stream_config_json(s.config));
-    return true;
-  });
-}
-
-Status MetaState::restore(std::string_view bytes) {
-  Reader r(bytes);
-  std::uint8_t version = r.u8();
-  if (r.ok() && version != kVersion)
-    return Error{Code::kUnsupported, "meta state: version " + std::to_string(version)};
-  MetaState fresh;
-  fresh.revision_ = r.varint();
-  std::uint64_t next_group = r.varint();
-  fresh.next_group_ = GroupId(static_cast<std::uint32_t>(next_group));
-  fresh.hash_ = r.u64();
-  std::uint64_t streams = r.varint();
-  bool good = r.ok() && next_group >= 2 && next_group <= UINT32_MAX;
-  std::pair<std::string, std::string> previous;
-  for (std::uint64_t i = 0; good && i < streams; ++i) {
-    MetaStream s;
-    s.account = r.string();
-    std::string name(r.string());
-    std::uint64_t group = r.varint();
-    s.created = Wall{unzigzag(r.varint())};
-    s.revision = r.varint();
-    std::uint64_t peers = r.varint();
-    for (std::uint64_t n = 0; n < peers && r.ok(); ++n) s.peers.emplace_back(r.string());
-    auto config = api::decode_stream_config(r.string(), api::Strictness::kLenient);
-    auto* value = std::get_if<api::StreamConfig>(&config);
-    std::pair<std::string, std::string> key(s.account, name);
-    good = r.ok() && value != nullptr && value->name == name && group > kMetaGroup.v && group < next_group &&
-           previous < key;
-    if (!good) break;
-    s.group = GroupId(static_cast<std::uint32_t>(group));
-    s.config = std::move(*value);
-    good = fresh.find(s.group) == nullptr;
-    if (good) fresh.insert(std::move(s));
-    previous = std::move(key);
-  }
-  if (!good || !r.done()) return Error{Code::kCorrupt, "meta state: malformed"};
-  *this = std::move(fresh);
-  return ok();
 }
 
 }  // namespace weir::jetstream

@@ -1,75 +1,30 @@
 // Expected answers were recorded from nats-server 2.15.1.
 #include "broker/jetstream/meta_state.h"
 
+#include <cstdio>
 #include <memory>
 
 #include <gtest/gtest.h>
 
 #include "broker/base/prng.h"
+#include "broker/jetstream/meta_harness.h"
 #include "broker/subject/subject.h"
 
 namespace weir::jetstream {
 namespace {
 
-struct Meta {
-  std::unique_ptr<MetaState> state = std::make_unique<MetaState>();
-  MetaOutcome out;
-  std::uint64_t index = 0;
+using testing::Meta;
+using testing::node;
+using testing::stream;
 
-  std::string run(EntryBuilder& b) {
-    auto reader = EntryReader::open(b.finish(Wall{1000}));
-    EXPECT_TRUE(reader.has_value());
-    Command c;
-    while (reader->next(c)) {
-      Status s = state->apply(c, RaftIndex(++index), reader->log_time(), out);
-      EXPECT_TRUE(s.has_value());
-    }
-    if (!out.ok())
-      return std::to_string(static_cast<unsigned>(out.error.err_code)) + " " + out.error.description;
-    switch (out.change) {
-      case MetaChange::kCreated: return "created " + std::to_string(out.stream.group.v);
-      case MetaChange::kExisting: return "existing " + std::to_string(out.stream.group.v);
-      case MetaChange::kUpdated: return "updated";
-      case MetaChange::kDeleted: return "deleted " + std::to_string(out.stream.group.v);
-      default: return "?";
-    }
+std::string hex(std::string_view bytes) {
+  std::string out;
+  for (char c : bytes) {
+    char pair[3];
+    std::snprintf(pair, sizeof pair, "%02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+    out += pair;
   }
-  std::string create(const std::string& account, const api::StreamConfig& c, std::uint64_t max_streams = 0) {
-    EntryBuilder b;
-    std::string json = api::encode_stream_config_json(c);
-    MetaStreamCommand m;
-    m.account = account;
-    m.name = c.name;
-    m.max_streams = max_streams;
-    m.peers = {"n1", "n2", "n3"};
-    m.config_json = json;
-    b.meta_create_stream(m);
-    return run(b);
-  }
-  std::string update(const std::string& account, const api::StreamConfig& c,
-                     std::vector<std::string_view> peers = {}) {
-    EntryBuilder b;
-    std::string json = api::encode_stream_config_json(c);
-    MetaStreamCommand m;
-    m.account = account;
-    m.name = c.name;
-    m.peers = std::move(peers);
-    m.config_json = json;
-    b.meta_update_stream(m);
-    return run(b);
-  }
-  std::string remove(const std::string& account, const std::string& name) {
-    EntryBuilder b;
-    b.meta_delete_stream(account, name);
-    return run(b);
-  }
-};
-
-api::StreamConfig stream(const std::string& name, std::vector<std::string> subjects) {
-  api::StreamConfig c;
-  c.name = name;
-  c.subjects = std::move(subjects);
-  return c;
+  return out;
 }
 
 TEST(MetaState, CreateFindDelete) {
@@ -124,6 +79,7 @@ TEST(MetaState, LimitsAndNames) {
   c.config_json = "{";
   b.meta_create_stream(c);
   EXPECT_TRUE(m.run(b).starts_with("10025 "));
+  EXPECT_EQ(m.create("A", stream("Z", {"z"}), 0, {}), "10005 no suitable peers for placement");
 }
 
 TEST(MetaState, UpdateRules) {
@@ -132,12 +88,13 @@ TEST(MetaState, UpdateRules) {
   auto c = stream("S", {"s"});
   m.create("A", c);
   c.max_msgs = 5;
-  EXPECT_EQ(m.update("A", c, {"n4"}), "updated");
+  EXPECT_EQ(m.update("A", c, {node(2)}), "updated 2");
   EXPECT_EQ(m.state->find("A", "S")->config.max_msgs, 5);
-  EXPECT_EQ(m.state->find("A", "S")->peers, std::vector<std::string>{"n4"});
+  EXPECT_EQ(m.state->find("A", "S")->peers, std::vector<NodeId>{node(2)});
   EXPECT_EQ(m.state->find("A", "S")->revision, 2u);
   EXPECT_EQ(m.update("A", c), "updated");
-  EXPECT_EQ(m.state->find("A", "S")->peers, std::vector<std::string>{"n4"});
+  EXPECT_EQ(m.state->find("A", "S")->peers, std::vector<NodeId>{node(2)});
+  EXPECT_EQ(m.state->find("A", "S")->peers_revision, 2u);
   auto bad = c;
   bad.storage = api::Storage::kMemory;
   EXPECT_EQ(m.update("A", bad), "10052 stream configuration update can not change storage type");
@@ -167,8 +124,66 @@ TEST(MetaState, UnknownCommandsStop) {
   EXPECT_FALSE(state.apply(c, RaftIndex(1), Wall{1}, out).has_value());
 }
 
+TEST(MetaState, SnapshotGolden) {
+  Meta m;
+  m.add_node(node(1), "n1", NodeId(0), false, {"az:1"});
+  m.add_node(node(2), "n2");
+  m.create("A", stream("S", {}), 0, {node(1)});
+  m.set_peers(GroupId(2), {node(2)}, 0, node(2));
+  m.remove_node(node(1));
+  std::string blob;
+  m.state->encode(blob);
+  std::string config = api::encode_stream_config_json(m.state->find(GroupId(2))->config);
+  ASSERT_GT(blob.size(), config.size());
+  EXPECT_EQ(blob.substr(blob.size() - config.size()), config);
+  EXPECT_EQ(hex(std::string_view(blob).substr(0, 3)), "020503");  // version, revision, next group
+  std::string_view rest = std::string_view(blob).substr(11);      // after the hash
+  rest.remove_suffix(config.size() + 2);                          // two bytes of length
+  EXPECT_EQ(hex(rest),
+            "02"
+            "0000000100000000"
+            "026e31"
+            "0143"
+            "00"
+            "03"
+            "0000000100000000"
+            "00"
+            "00"
+            "05"
+            "01"
+            "04617a3a31"
+            "0000000200000000"
+            "026e32"
+            "0143"
+            "00"
+            "01"
+            "0000000200000000"
+            "01"
+            "00"
+            "02"
+            "00"
+            "01"
+            "0141"
+            "0153"
+            "02"
+            "d00f"
+            "03"
+            "04"
+            "01"
+            "0100000200000000"
+            "01"
+            "0000000100000000"
+            "0000000200000000");
+}
+
 TEST(MetaState, SnapshotComesBackAndDamageIsRefused) {
   Meta m;
+  m.add_node(node(1), "n1", NodeId(0), false, {"az:1", "ssd"});
+  m.add_node(node(2), "n2");
+  m.add_node(node(3), "n3");
+  m.remove_node(node(3));
+  EXPECT_TRUE(m.create("A", stream("Q", {"q"})).starts_with("10202 ")) << "n3 is gone";
+  m.add_node(node(3), "n3", NodeId(0), true);
   m.create("A", stream("S", {"a.>"}));
   m.create("A", stream("T", {"t"}));
   m.create("B", stream("S", {"a.>"}));
@@ -181,6 +196,8 @@ TEST(MetaState, SnapshotComesBackAndDamageIsRefused) {
   back.encode(again);
   EXPECT_EQ(again, blob);
   EXPECT_EQ(back.hash(), m.state->hash());
+  EXPECT_EQ(back.nodes(), m.state->nodes());
+  EXPECT_EQ(back.load(node(1)), m.state->load(node(1)));
   EXPECT_EQ(back.find(GroupId(4))->account, "B");
   for (std::size_t n = 0; n < blob.size(); ++n) {
     EXPECT_FALSE(back.restore(blob.substr(0, n)).has_value()) << n;
@@ -192,7 +209,7 @@ TEST(MetaState, SnapshotComesBackAndDamageIsRefused) {
   EXPECT_FALSE(back.restore(blob + "x").has_value());
   EXPECT_EQ(back.count(), 2u) << "a refused snapshot changes nothing";
   std::string newer = blob;
-  newer[0] = 2;
+  newer[0] = 3;
   EXPECT_EQ(back.restore(newer).error().code, Code::kUnsupported);
 }
 

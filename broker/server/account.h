@@ -36,8 +36,11 @@ struct Account {
   config::AccountJetStreamConfig js_limits;
   config::AccountLimitsConfig limits;
   subject::Sublist<session::Subscription*> sublist;
-  /// Client subscriptions that overlap $JS.ACK.>: acks take a shortcut unless somebody watches.
+  /// Subscriptions of clients and other nodes that overlap $JS.ACK.>: acks take a shortcut unless somebody
+  /// watches.
   std::uint64_t ack_watchers = 0;
+  /// Entries of `sublist` that stand for other nodes; 0 keeps the path of a message short.
+  std::size_t remotes = 0;
   session::Listener* acks = nullptr;  // takes $JS.ACK.>; null without JetStream
   /// By the subject they watch: a change looks at those that its pattern's literal start selects.
   std::multimap<std::string, InterestWatcher*, std::less<>> watchers;

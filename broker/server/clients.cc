@@ -12,6 +12,10 @@ using session::CloseReason;
 
 namespace {
 constexpr Nanos kDefaultAuthTimeout = 2 * kSecond;
+// A publisher that a slow peer holds back is looked at again after kHoldStep, and goes on after kHoldMax
+// whatever the peer does: one node that hangs must not stop the clients of all others.
+constexpr Nanos kHoldStep = 5 * kMillisecond;
+constexpr Nanos kHoldMax = kSecond;
 
 session::SessionLimits session_limits(const config::Options& o) {
   session::SessionLimits l;
@@ -58,6 +62,8 @@ struct Clients::Connection final : env::ConnectionHandler {
   std::uint64_t written = 0;     // bytes ever handed to io
   std::uint64_t stall_goal = 0;  // the deadline is met once so many of them left
   bool announced = false;        // the connect event went out
+  Mono held_since;               // see hold_back(); 0 = is read from
+  std::uint64_t stalls = 0;
   env::TimerId timer = 0;
   bool is_dirty = false;
   bool peer_gone = false;
@@ -69,6 +75,7 @@ Clients::Clients(env::Env& env, const config::Options& options, const auth::Auth
     : env_(env), options_(options), auth_(auth), router_(router), hooks_(std::move(hooks)) {}
 
 Clients::~Clients() {
+  env_.loop.cancel(held_timer_);
   for (auto& [id, c] : open_) {
     env_.loop.cancel(c->timer);
     c->session.drop_subscriptions();
@@ -189,6 +196,35 @@ Result<session::Identity> Clients::authenticate(ClientSession& s, const proto::C
 
 void Clients::publish(ClientSession& s, const session::Inbound& message) {
   router_.route(hooks_.account(s.identity().account), message);
+  if (router_.take_crowded()) hold_back(s.id());
+}
+
+void Clients::hold_back(ClientId id) {
+  auto it = open_.find(id);
+  if (it == open_.end() || it->second->held_since.ns) return;
+  Connection& c = *it->second;
+  c.held_since = env_.clock.now();
+  ++c.stalls;
+  ++totals_.stalls;
+  c.io->pause_reading(true);
+  held_.push_back(id);
+  if (held_.size() > 1) return;
+  held_timer_ = env_.loop.at(c.held_since + kHoldStep, [this] { release_held(); });
+}
+
+void Clients::release_held() {
+  Mono now = env_.clock.now();
+  bool crowded = router_.peers_crowded();
+  std::erase_if(held_, [&](ClientId id) {
+    auto it = open_.find(id);
+    if (it == open_.end()) return true;
+    Connection& c = *it->second;
+    if (crowded && now - c.held_since < kHoldMax) return false;
+    c.held_since = Mono{};
+    if (!c.session.closing() && !c.peer_gone) c.io->pause_reading(false);
+    return true;
+  });
+  if (!held_.empty()) held_timer_ = env_.loop.at(now + kHoldStep, [this] { release_held(); });
 }
 
 void Clients::subscribed(ClientSession& s, session::Subscription& sub) {
@@ -305,6 +341,7 @@ ConnectionView Clients::view(const Connection& c, bool with_subscriptions) const
   v.last_activity = v.stats.last_activity_wall.ns ? v.stats.last_activity_wall : c.start;
   v.rtt = v.stats.rtt;
   v.pending_bytes = c.session.pending_bytes();
+  v.stalls = c.stalls;
   v.options = c.session.options();
   if (c.session.authenticated()) {
     v.account = c.session.identity().account_name;

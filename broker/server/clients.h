@@ -4,6 +4,8 @@
 // Life:     a connection that is to close is closed at the end of the turn, so that nobody up the
 //           stack holds a dead session.
 // Limits:   max_connections, auth timeout, max_pending, write_deadline (Options).
+// Cluster:  who publishes to a node that does not keep up is not read from for a while (hold_back()), so
+//           that its messages wait with it and are not lost in a full lane.
 #pragma once
 
 #include <deque>
@@ -30,6 +32,7 @@ struct ConnectionView {
   Nanos rtt = 0;
   std::string reason;  // closed connections only
   std::size_t pending_bytes = 0;
+  std::uint64_t stalls = 0;  // times it was held back
   session::SessionStats stats;
   proto::ConnectOptions options;
   std::string account, user;
@@ -39,6 +42,7 @@ struct ConnectionView {
 struct ClientTotals {
   std::uint64_t in_msgs = 0, in_bytes = 0, out_msgs = 0, out_bytes = 0;
   std::uint64_t total_connections = 0, slow_consumers = 0, stale_connections = 0, auth_errors = 0;
+  std::uint64_t stalls = 0;
 };
 
 class Clients final : public session::SessionHost {
@@ -89,6 +93,8 @@ class Clients final : public session::SessionHost {
   void greet(Connection& c);
   void arm(Connection& c, Mono at);
   void on_timer(ClientId id);
+  void hold_back(ClientId id);
+  void release_held();
   void finish(Connection& c, session::CloseReason reason);
   ConnectionView view(const Connection& c, bool with_subscriptions) const;
   Nanos auth_timeout() const;
@@ -101,6 +107,8 @@ class Clients final : public session::SessionHost {
   std::unique_ptr<env::Listener> listener_;
   std::map<ClientId, std::unique_ptr<Connection>> open_;
   std::vector<Connection*> dirty_;
+  std::vector<ClientId> held_;  // not read from: they publish to a node that does not keep up
+  env::TimerId held_timer_ = 0;
   std::vector<std::unique_ptr<Connection>> graveyard_;  // finished in this turn
   std::deque<ConnectionView> closed_;
   ClientTotals totals_;  // of finished connections, plus counters

@@ -80,6 +80,7 @@ api::Varz MonitorView::varz() const {
   v.out_bytes = v.out_client_bytes = i64(totals.out_bytes);
   v.slow_consumers = i64(totals.slow_consumers);
   v.stale_connections = i64(totals.stale_connections);
+  v.stalled_clients = i64(totals.stalls);
   v.slow_consumer_stats.clients = totals.slow_consumers;
   v.stale_connection_stats.clients = totals.stale_connections;
   for (const Account& a : n_.accounts) v.subscriptions += static_cast<std::uint32_t>(a.sublist.size());
@@ -91,6 +92,7 @@ api::Varz MonitorView::varz() const {
   if (Account* sys = n_.system_account()) v.system_account = sys->name;
   if (n_.jetstream)
     v.sync_mode = o.jetstream.sync_always ? "always" : format_duration(o.jetstream.sync_interval);
+  if (n_.mesh) add_cluster(v);
   return v;
 }
 
@@ -105,13 +107,17 @@ api::ServerStats MonitorView::statsz() const {
   s.total_connections = v.total_connections;
   for (const Account& a : n_.accounts) s.active_accounts += a.stats.connections > 0;
   s.subscriptions = v.subscriptions;
-  s.sent = s.sent_to_clients = {v.out_msgs, v.out_bytes, {}};
-  s.received = s.received_from_clients = {v.in_msgs, v.in_bytes, {}};
+  s.sent = {v.out_msgs, v.out_bytes, {}};
+  s.sent_to_clients = {v.out_client_msgs, v.out_client_bytes, {}};
+  s.received = {v.in_msgs, v.in_bytes, {}};
+  s.received_from_clients = {v.in_client_msgs, v.in_client_bytes, {}};
   s.slow_consumers = v.slow_consumers;
   s.slow_consumer_stats = v.slow_consumer_stats;
   s.stale_connections = v.stale_connections;
   s.stale_connection_stats = v.stale_connection_stats;
+  s.stalled_clients = v.stalled_clients;
   s.active_servers = 1;
+  if (n_.mesh) add_routes(s);
   s.jetstream = std::move(v.jetstream);
   s.threads = v.threads;
   return s;
@@ -136,6 +142,7 @@ api::ConnInfo MonitorView::conn_info(const ConnectionView& c, const api::ConnzOp
   i.uptime = format_uptime(until - c.start);
   i.idle = format_uptime(now - c.last_activity);
   i.pending_bytes = i64(c.pending_bytes);
+  i.stalls = i64(c.stalls);
   i.in_msgs = i64(c.stats.in_msgs);
   i.out_msgs = i64(c.stats.out_msgs);
   i.in_bytes = i64(c.stats.in_bytes);
@@ -274,14 +281,6 @@ api::AccountStatz MonitorView::accstatz(const api::AccountStatzOptions& o) const
     s.slow_consumers = i64(a.stats.slow_consumers);
     z.accounts.push_back(std::move(s));
   }
-  return z;
-}
-
-api::Routez MonitorView::routez() const {
-  api::Routez z;
-  z.server_id = n_.id;
-  z.server_name = n_.name;
-  z.now = n_.env.clock.wall();
   return z;
 }
 

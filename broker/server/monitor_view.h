@@ -18,13 +18,15 @@ class MonitorView {
   api::Subsz subsz(const api::SubszOptions& o) const;
   api::Accountz accountz(const api::AccountzOptions& o) const;
   api::AccountStatz accstatz(const api::AccountStatzOptions& o) const;
-  api::Routez routez() const;
+  api::Routez routez(const api::RoutezOptions& o = {}) const;
   api::Jsz jsz(const api::JszOptions& o) const;
   api::Healthz healthz(const api::HealthzOptions& o) const;
   api::ServerStats statsz() const;
   api::ServerIdentity identity() const;
 
  private:
+  void add_cluster(api::Varz& v) const;
+  void add_routes(api::ServerStats& s) const;
   std::optional<api::JsVarz> js_varz() const;
   api::JsServerConfig js_config() const;
   api::JsStats js_stats(const Account* account) const;

@@ -10,12 +10,15 @@
 #include <string>
 
 #include "broker/auth/accounts.h"
+#include "broker/cluster/mesh.h"
 #include "broker/config/options.h"
 #include "broker/env/env.h"
 #include "broker/server/account.h"
 #include "broker/server/advisories.h"
 #include "broker/server/api_server.h"
 #include "broker/server/clients.h"
+#include "broker/server/connect_urls.h"
+#include "broker/server/interest.h"
 #include "broker/server/jetstream.h"
 #include "broker/server/router.h"
 
@@ -41,6 +44,9 @@ struct NodeState {
   std::unique_ptr<JetStream> jetstream;  // null when off
   std::unique_ptr<ApiServer> api;        // null when off
   std::unique_ptr<Clients> clients;
+  std::unique_ptr<cluster::Mesh> mesh;  // null without a cluster, as interest
+  std::unique_ptr<Interest> interest;
+  ConnectUrls connect_urls;
 
   Account* find_account(std::string_view account_name) {
     for (Account& a : accounts) {

@@ -1,5 +1,7 @@
 #include "broker/server/router.h"
 
+#include <algorithm>
+
 #include "broker/base/check.h"
 #include "broker/proto/ack_subject.h"
 #include "broker/proto/headers.h"
@@ -8,15 +10,28 @@
 namespace weir::server {
 
 using session::Inbound;
+using session::RemoteNode;
 using session::Subscription;
 using Matches = subject::Sublist<Subscription*>::Match;
+
+namespace {
+bool watches_acks(const Subscription& sub) {
+  return (sub.client || sub.remote) && subject::overlaps(sub.subject, "$JS.ACK.>");
+}
+/// Other nodes know of it: what they send may go to it.
+bool is_told(const Subscription& sub) {
+  return sub.client || sub.told;
+}
+}  // namespace
 
 void Router::add(Account& account, Subscription& sub) {
   CHECK(!walking_, "subscriptions change while a match is walked");
   auto entry = account.sublist.insert(sub.subject, sub.queue, &sub);
   if (!entry) return;  // too many: the subscription exists and hears nothing, see limits.h
   sub.entry = *entry;
-  if (sub.client && subject::overlaps(sub.subject, "$JS.ACK.>")) ++account.ack_watchers;
+  if (watches_acks(sub)) ++account.ack_watchers;
+  if (sub.remote) ++account.remotes;
+  if (peers_ && is_told(sub)) peers_->local_changed(account, sub, true);
   tell_watchers(account, sub.subject);
 }
 
@@ -25,7 +40,9 @@ void Router::remove(Account& account, Subscription& sub) {
   if (sub.entry == subject::kNoEntry) return;
   account.sublist.remove(sub.entry);
   sub.entry = subject::kNoEntry;
-  if (sub.client && subject::overlaps(sub.subject, "$JS.ACK.>")) --account.ack_watchers;
+  if (watches_acks(sub)) --account.ack_watchers;
+  if (sub.remote) --account.remotes;
+  if (peers_ && is_told(sub)) peers_->local_changed(account, sub, false);
   tell_watchers(account, sub.subject);
 }
 
@@ -58,6 +75,7 @@ bool Router::hand_over(Subscription& sub, const Inbound& m, Account& account) {
 }
 
 std::size_t Router::walk(const Matches& found, const Inbound& m, Account& account) {
+  if (account.remotes != 0) return walk_cluster(found, m, account);
   std::size_t taken = 0;
   for (Subscription* sub : found.plain) taken += hand_over(*sub, m, account);
   for (const auto& group : found.groups) {
@@ -69,6 +87,101 @@ std::size_t Router::walk(const Matches& found, const Inbound& m, Account& accoun
       break;
     }
   }
+  return taken;
+}
+
+RemoteNode& Router::choose(RemoteNode& node) {
+  if (!node.chosen) {
+    node.chosen = true;
+    chosen_.push_back(&node);
+  }
+  return node;
+}
+
+bool Router::serve_here(const Group& group, const Inbound& m, Account& account, bool from_peer) {
+  members_.clear();
+  for (Subscription* sub : group.members) {
+    if (!sub->remote && (!from_peer || is_told(*sub))) members_.push_back(sub);
+  }
+  std::size_t n = members_.size();
+  std::size_t start = n > 1 ? static_cast<std::size_t>(prng_.below(n)) : 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (hand_over(*members_[(start + i) % n], m, account)) return true;
+  }
+  return false;
+}
+
+RemoteNode* Router::pick_node(const Group& group) {
+  std::uint64_t members = 0;
+  for (const Subscription* sub : group.members) members += sub->remote ? sub->weight : 0;
+  if (members == 0) return nullptr;
+  std::uint64_t at = prng_.below(members);
+  for (const Subscription* sub : group.members) {
+    if (!sub->remote) continue;
+    if (at < sub->weight) return sub->remote;
+    at -= sub->weight;
+  }
+  return nullptr;
+}
+
+std::size_t Router::walk_cluster(const Matches& found, const Inbound& m, Account& account) {
+  std::size_t taken = 0;
+  for (Subscription* sub : found.plain) {
+    if (sub->remote) {
+      choose(*sub->remote).plain = true;
+    } else {
+      taken += hand_over(*sub, m, account);
+    }
+  }
+  taken += chosen_.size();
+  for (const auto& group : found.groups) {
+    // A member here costs no way over the network; the others only get what none here takes.
+    if (serve_here(group, m, account, false)) {
+      ++taken;
+    } else if (RemoteNode* node = pick_node(group)) {
+      choose(*node).queues.push_back(group.name);
+      ++taken;
+    }
+  }
+  if (chosen_.empty()) return taken;
+  if (peers_ && peers_->forward(account, target_.empty() ? m.subject : target_, m, chosen_)) crowded_ = true;
+  for (RemoteNode* node : chosen_) {
+    node->chosen = node->plain = false;
+    node->queues.clear();
+  }
+  chosen_.clear();
+  return taken;
+}
+
+std::size_t Router::walk_arrival(const Matches& found, const Arrival& a, Account& account) {
+  std::size_t taken = 0;
+  if (a.plain) {
+    for (Subscription* sub : found.plain) {
+      if (is_told(*sub)) taken += hand_over(*sub, a.message, account);
+    }
+  }
+  for (const auto& group : found.groups) {
+    if (std::find(a.queues.begin(), a.queues.end(), group.name) == a.queues.end()) continue;
+    taken += serve_here(group, a.message, account, true);
+  }
+  return taken;
+}
+
+std::size_t Router::arrived(Account& account, const Arrival& a) {
+  CHECK(!walking_, "arrived() is not re-entered");
+  walking_ = true;
+  if (a.target != a.message.subject) target_ = a.target;
+  std::size_t taken = 0;
+  if (!a.target.starts_with(proto::kAckPrefix)) {
+    taken = walk_arrival(account.sublist.match(a.target), a, account);
+  } else {
+    Matches found;  // such subjects are used once
+    account.sublist.match_uncached(a.target, found);
+    taken = walk_arrival(found, a, account);
+  }
+  target_ = {};
+  walking_ = false;
+  if (!exhausted_.empty()) reap();
   return taken;
 }
 

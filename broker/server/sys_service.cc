@@ -34,22 +34,24 @@ SysService::~SysService() {
   for (auto& inbox : inboxes_) n_.router.remove(inbox->account, inbox->sub);
 }
 
-void SysService::subscribe(Account& account, std::string subject) {
+void SysService::subscribe(Account& account, std::string subject, bool told) {
   auto inbox = std::make_unique<Inbox>(*this, account);
   inbox->sub.subject = std::move(subject);
   inbox->sub.listener = inbox.get();
+  inbox->sub.told = told;
   n_.router.add(account, inbox->sub);
   inboxes_.push_back(std::move(inbox));
 }
 
 void SysService::start() {
-  for (Account& a : n_.accounts) subscribe(a, "$SYS.REQ.USER.INFO");
+  // Of a connection only its own node knows who it is.
+  for (Account& a : n_.accounts) subscribe(a, "$SYS.REQ.USER.INFO", false);
   Account* system = n_.system_account();
   if (!system) return;
-  subscribe(*system, kServer + "PING");
-  subscribe(*system, kServer + "PING.*");
-  subscribe(*system, kServer + n_.id + ".*");
-  subscribe(*system, kAccount + "*.*");
+  subscribe(*system, kServer + "PING", true);
+  subscribe(*system, kServer + "PING.*", true);
+  subscribe(*system, kServer + n_.id + ".*", true);
+  subscribe(*system, kAccount + "*.*", true);
   timer_ = n_.env.loop.at(n_.env.clock.now() + next_push_, [this] { push_statsz(); });
 }
 
@@ -145,7 +147,7 @@ void SysService::answer(const Request& r, std::string_view verb, bool ping) {
   }
   if (verb == "ROUTEZ") {
     return answer_with(r, api::decode_sys_routez(r.body), ping,
-                       wrap([&](const auto&) { return api::encode_routez(v.routez()); }));
+                       wrap([&](const auto& o) { return api::encode_routez(v.routez(o)); }));
   }
   // Others (gateways, leafnodes, profiles) are not built: silence is what an excluded server gives.
 }

@@ -35,7 +35,8 @@ class SysService {
     std::string subject, reply, body;
     std::uint64_t cid = 0;
   };
-  void subscribe(Account& account, std::string subject);
+  /// `told`: other nodes hear of it, so that the requests of their clients come here too.
+  void subscribe(Account& account, std::string subject, bool told);
   void handle(const Request& r);
   void answer(const Request& r, std::string_view verb, bool ping);
   void user_info(const Request& r);

@@ -1,11 +1,14 @@
-// broker/session/subscription.h - one interest in a subject: a client's SUB or an internal listener.
+// broker/session/subscription.h - one interest in a subject: a client's SUB, an internal listener, or what
+// another node of the cluster told of its own.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "broker/base/bytes.h"
+#include "broker/base/ids.h"
 #include "broker/subject/sublist.h"
 
 namespace weir::session {
@@ -33,16 +36,28 @@ class Listener {
   virtual void on_message(const Inbound& message) = 0;
 };
 
+/// Another node as a receiver of messages. Owner: server/interest; all but `id` belongs to the router's
+/// walk under way.
+struct RemoteNode {
+  NodeId id;
+  bool chosen = false;                   // gets the message under way
+  bool plain = false;                    // for its plain subscriptions
+  std::vector<std::string_view> queues;  // and for one member of each of these
+};
+
 struct Subscription {
   std::string subject;
   std::string queue;  // "" = plain
   std::string sid;    // clients only
   ClientSession* client = nullptr;
-  Listener* listener = nullptr;                // exactly one of client and listener is set
+  Listener* listener = nullptr;
+  RemoteNode* remote = nullptr;                // exactly one of client, listener and remote is set
   subject::EntryId entry = subject::kNoEntry;  // in the account's sublist
   std::uint64_t delivered = 0;
   std::uint64_t max = 0;       // UNSUB after that many; 0 = no limit
   bool filter_denied = false;  // overlaps a deny rule: each message is checked
+  bool told = false;           // listeners: other nodes hear of it and send their messages
+  std::uint32_t weight = 1;    // remote queue subscriptions: members there
 };
 
 }  // namespace weir::session

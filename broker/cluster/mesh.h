@@ -28,6 +28,7 @@
 #include "broker/base/unique_function.h"
 #include "broker/config/options.h"
 #include "broker/env/env.h"
+#include "broker/proto/peer_body.h"
 
 namespace weir::cluster {
 
@@ -59,21 +60,8 @@ enum class Method : std::uint16_t {
   kApi = 7,          // a JetStream API request, answered with its JSON
 };
 
-/// What one node tells the others of itself. Changes are told with Mesh::update_self().
-struct NodeInfo {
-  NodeId id;
-  std::string server_id;  // "N..." of this process
-  std::string name;
-  std::string version;     // of Weir
-  std::string cluster_id;  // of the founded cluster; empty while unborn
-  std::uint64_t boot = 0;  // grows with each start of this store
-  bool jetstream = false;
-  std::string domain;
-  std::vector<std::string> tags;
-  std::vector<std::string> client_urls;  // "host:port" for connect_urls
-  std::string route_url;                 // "host:port" that others may dial
-  bool lame_duck = false;
-};
+/// What one node tells the others of itself (proto/peer_body.h). Changes are told with Mesh::update_self().
+using proto::NodeInfo;
 
 class MeshEvents {
  public:

@@ -24,6 +24,26 @@ void unlink_segments(env::Disk& disk, Log& log, const std::string& dir) {
   }
 }
 
+// One step: all keys of a generation go, and a note about its folder stays until the files are gone too.
+void removal(const Catalog& catalog, const StoreKeys& keys, const std::string& dir,
+             std::vector<CatalogEdit>& edits) {
+  catalog.scan(keys.prefix, [&](const std::string& key, const std::string&) {
+    edits.push_back({key, std::nullopt});
+    return true;
+  });
+  BytesBuilder folder;
+  folder.append_u8(1);
+  folder.append_string(dir);
+  edits.push_back({keys.destroyed, std::string(folder.text())});
+}
+
+bool has_segments(env::Disk& disk, const std::string& dir) {
+  auto entries = disk.list(dir);
+  return entries && std::any_of(entries->begin(), entries->end(), [](const env::DirEntry& e) {
+           return !e.is_dir && std::string_view(e.name).ends_with(kSuffix);
+         });
+}
+
 }  // namespace
 
 Result<std::unique_ptr<FileStore>> FileStore::open(env::Disk& disk, Catalog& catalog, BlockCache& cache,
@@ -52,8 +72,27 @@ void FileStore::sweep_destroyed(env::Disk& disk, Catalog& catalog, Log& log) {
   });
 }
 
+void FileStore::discard(env::Disk& disk, Catalog& catalog, Log& log, const Options& options,
+                        env::DiskDone done) {
+  StoreKeys keys(options.group, options.generation);
+  std::vector<CatalogEdit> edits;
+  bool swept = catalog.get(keys.destroyed).has_value();  // sweep_destroyed() is at it
+  if (!swept) {
+    removal(catalog, keys, options.dir, edits);
+    // Only the note: there are no keys.
+    if (edits.size() == 1 && !has_segments(disk, options.dir)) edits.clear();
+  }
+  bool nothing = edits.empty();
+  catalog.commit(std::move(edits), [&disk, &catalog, &log, nothing, dir = options.dir, key = keys.destroyed,
+                                    done = std::move(done)](const Status& status) mutable {
+    if (!status || nothing) return done(status);
+    unlink_segments(disk, log, dir);
+    catalog.commit({{key, std::nullopt}}, std::move(done));
+  });
+}
+
 Status FileStoreImpl::recover(SegmentReader reader) {
-  StoreKeys keys(reader.group());
+  StoreKeys keys(reader.group(), generation_);
   if (catalog_.get(keys.destroyed)) {
     return {Code::kUnavailable, "group " + keys.destroyed + " was deleted and its files are still going"};
   }
@@ -178,19 +217,12 @@ std::size_t FileStoreImpl::unflushed_bytes() const {
   return core_.tail().bytes() + core_.tail().count() * 56;
 }
 
-void FileStoreImpl::destroy(env::DiskDone done) {
+void FileStoreImpl::destroy(std::vector<CatalogEdit> owner_edits, env::DiskDone done) {
   CHECK(!dead_, "destroyed twice");
   dead_ = true;
   StoreKeys k = keys();
-  std::vector<CatalogEdit> edits;
-  catalog_.scan(k.group, [&](const std::string& key, const std::string&) {
-    edits.push_back({key, std::nullopt});
-    return true;
-  });
-  BytesBuilder folder;
-  folder.append_u8(1);
-  folder.append_string(reader().dir());
-  edits.push_back({k.destroyed, std::string(folder.text())});
+  std::vector<CatalogEdit> edits = std::move(owner_edits);
+  removal(catalog_, k, reader().dir(), edits);
   env::DiskDone checkpoint_done;
   if (job_) {
     // Once the catalog was told, its files stay until the commit below is durable.

@@ -6,6 +6,9 @@
 //           that names segments, delete bitmaps and the owner's edits as of the same applied index.
 //           After that the journal is released up to the index. Recovery is: catalog, then the
 //           journal's later entries through apply.
+// Generation: a replica that gets a new state builds it in a second store of the same group, beside the
+//           one that is served. It becomes the real one by a checkpoint whose owner_edits say so; the
+//           other is destroyed then. Stores of two generations share nothing.
 // Memory:   0 bytes per sealed message; <= 52 B per subject; decoded blocks in the shared BlockCache.
 #pragma once
 
@@ -27,7 +30,8 @@ class FileStore : public MessageStore {
  public:
   struct Options {
     GroupId group;
-    std::string dir;  // of this group's segments
+    std::string dir;               // of this generation's segments, and of nothing else
+    std::uint32_t generation = 0;  // part of the catalog keys
     std::size_t block_bytes = 256 * 1024;
     std::size_t segment_bytes = 64u << 20;
   };
@@ -43,13 +47,21 @@ class FileStore : public MessageStore {
   virtual bool checkpointing() const = 0;
   /// Bytes of messages that only memory and journal hold.
   virtual std::size_t unflushed_bytes() const = 0;
-  /// Removes the group's segments and catalog keys (stream deleted). The object is dead afterwards: only
-  /// its destructor may be called. A running checkpoint ends with kUnavailable.
-  virtual void destroy(env::DiskDone done) = 0;
+  /// Removes this generation's segments and catalog keys, and applies the owner's edits, in one step (the
+  /// stream was deleted, or another generation took over). The object is dead afterwards: only its
+  /// destructor may be called. A running checkpoint ends with kUnavailable.
+  virtual void destroy(std::vector<CatalogEdit> owner_edits, env::DiskDone done) = 0;
+  void destroy(env::DiskDone done) { destroy({}, std::move(done)); }
 
   /// Unlinks what destroy() left when the process died between its commit and its last unlink. Call at
   /// start. Works on the loop; until it is over open() of such a group fails with kUnavailable.
   static void sweep_destroyed(env::Disk& disk, Catalog& catalog, Log& log);
+  /// Removes what a generation that never became the real one left behind, its unnamed files as well, without
+  /// reading it. Call at start, after sweep_destroyed(); it may be cut by a crash at any point. Of `options`
+  /// group, dir and generation count. Works on the loop; until `done` open() of that generation may fail
+  /// with kUnavailable.
+  static void discard(env::Disk& disk, Catalog& catalog, Log& log, const Options& options,
+                      env::DiskDone done);
 };
 
 }  // namespace weir::store

@@ -24,6 +24,7 @@ class FileStoreImpl final : public CoreStore<FileStore> {
       : CoreStore(StoreCore::Sizes::kFile),
         catalog_(catalog),
         log_(log),
+        generation_(options.generation),
         limits_{options.block_bytes, options.segment_bytes} {}
 
   /// Loads the last checkpoint's state.
@@ -34,7 +35,7 @@ class FileStoreImpl final : public CoreStore<FileStore> {
   void checkpoint(std::vector<CatalogEdit> owner_edits, env::DiskDone done) override;
   bool checkpointing() const override { return job_ != nullptr; }
   std::size_t unflushed_bytes() const override;
-  void destroy(env::DiskDone done) override;
+  void destroy(std::vector<CatalogEdit> owner_edits, env::DiskDone done) override;
 
  private:
   /// A segment as the checkpoint found it.
@@ -61,7 +62,7 @@ class FileStoreImpl final : public CoreStore<FileStore> {
   using JobRef = std::shared_ptr<Job>;
 
   const SegmentReader& reader() const { return core_.sealed().reader(); }
-  StoreKeys keys() const { return StoreKeys(reader().group()); }
+  StoreKeys keys() const { return StoreKeys(reader().group(), generation_); }
   Status load_segments(const StoreKeys& keys, std::vector<SegmentSet::Ref>& out);
   Status tidy_folder(const std::vector<SegmentSet::Ref>& known);
   void unlink(std::uint64_t file);
@@ -81,6 +82,7 @@ class FileStoreImpl final : public CoreStore<FileStore> {
 
   Catalog& catalog_;
   Log& log_;
+  std::uint32_t generation_;
   Sealer::Limits limits_;
   std::uint64_t next_file_ = 1;
   std::vector<std::uint64_t> free_files_;  // found at open: x keys whose files may be there

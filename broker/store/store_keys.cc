@@ -17,11 +17,15 @@ std::string text(BytesBuilder& b) {
 
 }  // namespace
 
-StoreKeys::StoreKeys(GroupId g)
-    : group("g/" + std::to_string(g.v) + "/"),
-      prefix(group + "s/"),
-      state(prefix + "state"),
-      destroyed("x/" + std::to_string(g.v)) {}
+StoreKeys::StoreKeys(GroupId g, std::uint32_t generation)
+    : prefix("g/" + std::to_string(g.v) + "/s"), destroyed("x/" + std::to_string(g.v)) {
+  if (generation != 0) {
+    prefix += std::to_string(generation);
+    destroyed += "." + std::to_string(generation);
+  }
+  prefix += "/";
+  state = prefix + "state";
+}
 
 std::string StoreKeys::numbered(char kind, std::uint64_t n) const {
   return prefix + kind + segment_file_name(n).substr(0, 16);

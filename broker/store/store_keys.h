@@ -14,11 +14,10 @@
 namespace weir::store {
 
 struct StoreKeys {
-  explicit StoreKeys(GroupId group);
-  std::string group;      // "g/<group>/", of everything that the group keeps
-  std::string prefix;     // "g/<group>/s/"
+  explicit StoreKeys(GroupId group, std::uint32_t generation = 0);
+  std::string prefix;     // "g/<group>/s/"; of a generation "g/<group>/s<generation>/"
   std::string state;      // "g/<group>/s/state"
-  std::string destroyed;  // "x/<group>"
+  std::string destroyed;  // "x/<group>" or "x/<group>.<generation>"
   std::string file(std::uint64_t n) const { return numbered('f', n); }
   std::string dead(std::uint64_t n) const { return numbered('d', n); }
   std::string unlink(std::uint64_t n) const { return numbered('x', n); }

@@ -31,19 +31,30 @@ struct StoreWorld {
   int finished = 0;      // checkpoints
   Status last_status;
 
-  Status open() {
+  FileStore::Options options(std::uint32_t generation) const {
+    FileStore::Options o;
+    o.group = GroupId(7);
+    o.dir = "groups/7" + (generation == 0 ? "" : "." + std::to_string(generation));
+    o.generation = generation;
+    o.block_bytes = block_bytes;
+    o.segment_bytes = segment_bytes;
+    return o;
+  }
+  Result<std::unique_ptr<FileStore>> open_store(std::uint32_t generation) {
+    return FileStore::open(env.disk, *catalog, *cache, env.log, options(generation));
+  }
+
+  /// The catalog only.
+  Status open_catalog() {
     cache = std::make_unique<BlockCache>(cache_bytes);
     auto c = Catalog::open(env.disk, env.log, "catalog", {});
     if (!c) return c.error();
     catalog = std::move(*c);
-    FileStore::Options options;
-    options.group = GroupId(7);
-    options.dir = "groups/7";
-    options.block_bytes = block_bytes;
-    options.segment_bytes = segment_bytes;
-    auto s = FileStore::open(env.disk, *catalog, *cache, env.log, options);
-    if (!s) return s.error();
-    store = std::move(*s);
+    return ok();
+  }
+  Status open() {
+    RETURN_IF_ERROR(open_catalog());
+    ASSIGN_OR_RETURN(store, open_store(0));
     return ok();
   }
 

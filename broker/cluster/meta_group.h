@@ -1,9 +1,10 @@
-// broker/cluster/meta_group.h - the group that knows which streams exist and where.
+// broker/cluster/meta_group.h - the group that knows which nodes and streams exist, and where.
 //
 // Room:    shell. Thread: the shard. Owner: the node's JetStream.
-// Today:   a group of one: the node decides alone and holds every stream.
+// Alone:   without a cluster it is a group of one: the node decides alone and holds every stream.
 // Order:   a change reaches the hook when it is committed, also while the journal is replayed, so that
 //          a stream exists before its own records are.
+// Errors:  changes are taken by the leader only; elsewhere they fail with kClusterNotAvail.
 #pragma once
 
 #include <deque>
@@ -23,45 +24,75 @@ namespace weir::cluster {
 class MetaGroup final : public replica::StateMachine {
  public:
   using Done = UniqueFunction<void(const jetstream::MetaOutcome&)>;
-  /// A committed change; `live` is false for those found in the journal at start.
-  using Changed = std::function<void(const jetstream::MetaOutcome&, bool live)>;
+  struct Hooks {
+    /// A committed change; `live` is false for those found in the journal at start.
+    std::function<void(const jetstream::MetaOutcome&, bool live)> changed;
+    /// The whole state was replaced by one fetched from another node.
+    std::function<void()> replaced;
+    std::function<void(bool)> leading;
+    std::function<void(NodeId leader, Term)> leader_changed;
+    /// See replica::StateMachine::fetch_state; answer with install() or install_failed().
+    std::function<void(NodeId from, const raft::SnapshotMeta& least)> fetch;
+  };
 
-  /// A checkpoint is written each `checkpoint_entries` entries.
-  MetaGroup(env::Env& env, store::Catalog& catalog, std::uint64_t checkpoint_entries, Changed changed);
+  /// `self` is this node's id. A checkpoint is written each `checkpoint_entries` entries.
+  MetaGroup(env::Env& env, store::Catalog& catalog, replica::Host& host, NodeId self,
+            std::uint64_t checkpoint_entries, Hooks hooks);
 
-  /// State of the last checkpoint. Errors: kCorrupt.
-  Status restore();
+  /// State of the last checkpoint; false if there is none: then found() or join(). Errors: kCorrupt.
+  Result<bool> restore();
+  void found(const std::vector<NodeId>& members) { group_.found(self_, members); }
+  void join() { group_.join(self_); }
   Status replay(const store::JournalRecord& record) { return group_.replay(record); }
   void damaged(const store::JournalFault& fault) { group_.damaged(fault); }
   void start(store::Journal* journal) { group_.start(journal); }
   /// See replica::Group.
   void release_restored() { group_.release_restored(); }
 
-  void create(std::string_view account, const api::StreamConfig& config, std::string_view node, Done done);
-  void update(std::string_view account, const api::StreamConfig& config, Done done);
+  /// Adds one command to this turn's entry; `done` gets its outcome.
+  void propose(const std::function<void(jetstream::EntryBuilder&)>& add, Done done);
+  void create(std::string_view account, const api::StreamConfig& config, const std::vector<NodeId>& nodes,
+              std::uint64_t max_streams, Done done);
+  /// `nodes` empty: they stay.
+  void update(std::string_view account, const api::StreamConfig& config, const std::vector<NodeId>& nodes,
+              Done done);
   void remove(std::string_view account, std::string_view name, Done done);
   /// End of turn: proposes what was asked for.
   void flush();
   /// Writes the state to the catalog and lets the journal go, if something was applied since.
-  void checkpoint();
+  void checkpoint(bool press = false);
+
+  /// What another node needs to start from here: position and state. Empty if there is nothing yet.
+  std::string state_for_peer() const;
+  /// The answer to Hooks::fetch. Errors: kCorrupt; the group then asks again.
+  void install(std::string_view state);
+  void install_failed() { group_.state_failed(); }
 
   const jetstream::MetaState& state() const { return state_; }
   const replica::Group& group() const { return group_; }
+  replica::Group& group() { return group_; }
+  NodeId self() const { return self_; }
+  bool leading() const { return group_.leading(); }
 
   Status apply(RaftIndex index, Term term, const Bytes& payload, bool live) override;
   void stopped(const Error& why) override;
+  void leading(bool now) override;
+  void leader_changed(NodeId leader, Term term) override { hooks_.leader_changed(node_of(leader), term); }
+  void fetch_state(NodeId from, const raft::SnapshotMeta& least) override { hooks_.fetch(from, least); }
 
  private:
   struct Pending {
-    RaftIndex index;
+    raft::EntryId id;
     std::vector<Done> dones;
   };
   static void fail(std::vector<Done>& dones, const Error& why);
+  void fail_all(const Error& why);
 
   env::Env& env_;
   store::Catalog& catalog_;
+  const NodeId self_;
   const std::uint64_t checkpoint_entries_;
-  Changed changed_;
+  Hooks hooks_;
   jetstream::MetaState state_;
   replica::Group group_;
   jetstream::EntryBuilder builder_;

@@ -1,22 +1,28 @@
-// broker/replica/group.h - drives one replicated log: persist, then apply, in order.
+// broker/replica/group.h - drives one replica of one Raft group: persist, send, apply, in order.
 //
-// Room:     shell over store::Journal. The only code between a proposal and its application.
-// Today:    a group of one. The leader is this node, an entry is committed once it is durable here,
-//           and no message is sent. Raft's core takes the place of `committed = durable` without a
-//           change for the state machines above (DESIGN 6, docs/adr/0002).
-// Thread:   the shard's loop. Applications run from completions, never inside propose().
-// Life:     restore() once, replay() for each journal record above the checkpoint, start(), then
-//           propose(). A stopped group refuses everything and says why (P6).
+// Room:     shell over store::Journal; the only code that turns a raft::Ready into effects.
+// Thread:   the shard's loop. The state machine is called from Host::run() only, never inside propose().
+// Life:     one of found(), join(), restore(); replay() for each journal record; damaged() for each
+//           fault; start(); then propose(). A stopped group refuses everything and says why (P6).
+// Alone:    a group whose only voter is this replica is the same code without messages. What it finds in
+//           its journal is committed, and applied while the journal is read.
+// Files:    group.cc inputs and the Ready loop, group_start.cc recovery, group_apply.cc what is committed.
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "broker/base/bytes.h"
 #include "broker/base/ids.h"
 #include "broker/base/result.h"
-#include "broker/env/loop.h"
+#include "broker/base/unique_function.h"
+#include "broker/raft/core.h"
+#include "broker/replica/host.h"
+#include "broker/replica/position.h"
 #include "broker/store/journal.h"
 
 namespace weir::replica {
@@ -25,77 +31,197 @@ namespace weir::replica {
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
-  /// Applies one committed entry. `payload` may be kept (slices share its block). `live` is false
-  /// for entries replayed at start, whose proposers are gone. An error stops the group.
+  /// Applies one committed entry. `payload` may be kept (slices share its block). `live` is false for
+  /// entries that are applied while the journal is read at start. An error stops the group.
   virtual Status apply(RaftIndex index, Term term, const Bytes& payload, bool live) = 0;
   /// The group stopped: disk failure, damaged log or an apply error. Called once.
   virtual void stopped(const Error& why) = 0;
+  /// True: this replica leads and has applied everything of earlier terms. False: it does not any more;
+  /// what it proposed and was not applied may or may not be.
+  virtual void leading(bool) {}
+  /// Another leader or term than before; leader 0: none known.
+  virtual void leader_changed(NodeId /*leader*/, Term) {}
+  /// Members changed: a configuration was applied.
+  virtual void members_changed(const raft::ConfState&) {}
+  /// This replica is too far behind the log: fetch a state from `from`, at `least` or later, make it
+  /// durable with Group::position_at(), then call state_installed(); or state_failed(). Nothing is applied
+  /// meanwhile.
+  virtual void fetch_state(NodeId /*from*/, const raft::SnapshotMeta& /*least*/) {}
 };
 
 class Group {
  public:
-  Group(GroupId id, env::Loop& loop, StateMachine& machine);
-  ~Group() { *self_ = nullptr; }
+  Group(GroupId id, Host& host, StateMachine& machine);
+  ~Group();
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
 
-  /// State of the last checkpoint: everything up to `applied` is in it.
-  void restore(RaftIndex applied, Term term);
-  /// One record of this group from the journal, in order. Entries at or below the checkpoint are
-  /// skipped. Errors: kCorrupt when an index is missing; the group is then stopped.
+  // Before start(): exactly one of these three.
+
+  /// First member of a new group.
+  void found(NodeId self, const std::vector<NodeId>& members);
+  /// Added later, or with an id that has promised nothing yet: gets everything from the leader. Records
+  /// of an earlier life in the journal are void. `generation` of the store to be filled first.
+  void join(NodeId self, std::uint32_t generation = 0);
+  /// State of the last checkpoint: everything up to position.at is in it.
+  void restore(const Position& position);
+
+  /// One record of this group from the journal, in order. Errors: kCorrupt for a log that cannot be used;
+  /// the group is then stopped.
   Status replay(const store::JournalRecord& record);
-  /// An entry range is known to be unreadable (journal fault). Stops the group if it matters.
+  /// The journal knows of entries that cannot be read; in order with replay(). Alone, the group stops if they
+  /// matter; with other members they are fetched from those.
   void damaged(const store::JournalFault& fault);
-  /// Ends recovery: takes a new term, so that entries of earlier lives are told apart. `journal` may
-  /// be null: a memory group, whose log lives and dies with the process.
+  /// Ends recovery. `journal` may be null: the log lives and dies with the process.
   void start(store::Journal* journal);
 
-  /// Appends `payload` as the next entry. Errors: kUnavailable when stopped or not started. Never
-  /// refuses for size: acks, deletes and purges go on when new messages cannot (P1, DESIGN 5).
-  Result<RaftIndex> propose(Bytes payload);
+  // At work.
+
+  /// Appends `payload` as the next entry; it is applied, or lost with the leadership. Errors: kUnavailable
+  /// when this replica does not lead or is stopped. Not refused for size until far above crowded(): acks,
+  /// deletes and purges go on when new messages cannot (DESIGN 5).
+  Result<raft::EntryId> propose(Bytes payload);
   /// More than limits::kInFlightBytesMax wait to be applied: take no new work from clients.
   bool crowded() const;
+  /// Calls `done` with true once local state is as good as a linearizable read needs (at once under a
+  /// lease), with false if that cannot be had: no leader, or it changed. Any replica may ask.
+  void read_point(UniqueFunction<void(bool)> done);
+  raft::Proposed change_members(const raft::ConfChange& change);
+  bool transfer_leadership(NodeId to);
 
-  /// The state machine's checkpoint covers entries up to `index`; the journal may drop them.
-  void compact(RaftIndex index);
+  // State and log position.
+
+  /// What a checkpoint of the state as it is now has to record; nullopt: not now, the log on this disk is
+  /// behind what was applied.
+  std::optional<Position> checkpoint_position() const;
+  /// What a fetched state that covers everything up to `at` has to record.
+  Position position_at(const raft::SnapshotMeta& at, std::uint32_t generation) const;
+  /// The checkpoint covers entries up to `index`; the journal may drop what no follower needs. With
+  /// `press` followers are not waited for.
+  void compact(RaftIndex index, bool press = false);
   /// The checkpoint of restore() is durable, not just readable: the journal, which does not remember
   /// releases across a restart, may drop what it covers.
   void release_restored();
-  /// Removes the group's records for good (the stream was deleted). The group is stopped.
+  void state_installed(const raft::SnapshotMeta& at, std::uint32_t generation);
+  void state_failed();
+  /// Removes the group's records for good. The group is stopped.
   void remove();
 
+  // For Host.
+  void step(NodeId from, raft::Message message);
+  void tick(unsigned count);
+  void peer_alive(NodeId node, bool alive);
+  void pump();
+  bool needs_ticks() const;
+
+  // Questions.
   GroupId id() const { return id_; }
-  Term term() const { return term_; }
-  RaftIndex last() const { return last_; }
-  RaftIndex applied() const { return applied_; }
-  bool leader() const { return started_ && !why_stopped_; }
+  NodeId self() const { return self_id_; }
+  Term term() const { return core_ ? core_->term() : hard_.term; }
+  RaftIndex last() const { return core_ ? core_->log().last() : applied_.index; }
+  RaftIndex applied() const { return applied_.index; }
+  Term applied_term() const { return applied_.term; }
+  RaftIndex commit() const { return core_ ? core_->log().commit() : applied_.index; }
+  std::uint32_t generation() const { return generation_; }
+  /// Leads and has applied all of earlier terms.
+  bool leading() const { return leading_; }
+  NodeId leader() const { return core_ ? core_->leader() : NodeId(0); }
+  /// In force at the end of the log.
+  const raft::ConfState& conf() const { return core_ ? core_->conf() : conf_; }
+  /// A group of one: whoever else is there, is not a member yet.
+  bool alone() const;
+  bool started() const { return started_; }
+  /// Has no state of its own yet: join() and nothing installed.
+  bool empty() const { return applied_.index.v == 0; }
+  /// Stopped because what it promised is lost: it may come back under a new replica id (ADR 4).
+  bool needs_new_id() const { return vote_lost_ && why_stopped_; }
   const Error* why_stopped() const { return why_stopped_.get(); }
   std::size_t in_flight_bytes() const { return in_flight_bytes_; }
+  const raft::Core* core() const { return core_.get(); }
 
  private:
-  struct Entry {
-    RaftIndex index;
-    Term term;
-    Bytes payload;
+  struct InFlight {
+    raft::EntryId id;
+    std::size_t bytes;
   };
-  void durable(const Status& status);
-  void apply_front();
+  struct Later {
+    std::uint64_t wait_for;
+    std::vector<raft::Message> messages;
+  };
+  struct Read {
+    RaftIndex index;  // 0: not known yet
+    UniqueFunction<void(bool)> done;
+  };
+
+  // group_start.cc
+  Status replay_entry(const store::JournalRecord& record, raft::EntryType type);
+  void replay_repair(const store::JournalRecord& record);
+  Status replay_committed();
+  Status apply_recovered(const raft::Entry& entry);
+  void drop_recovered();
+  void note_gap(RaftIndex from, RaftIndex upto);
+  raft::StartState start_state();
+  bool settle_damage();
+  void write_reset();
+
+  // group.cc
+  void marked();
+  void handle(raft::Ready ready);
+  void persist(raft::Ready& ready);
+  void written(std::uint64_t write, const Status& status);
+  void send(std::vector<raft::Message>& messages);
+  void load(const raft::LoadRequest& request);
   void stop(Error why);
 
+  // group_apply.cc
+  void apply(std::vector<raft::Entry>& entries);
+  bool apply_one(const raft::Entry& entry);
+  void role(const raft::SoftState& soft);
+  void lose_leadership();
+  void settle(const raft::EntryId& applied);
+  void read_state(const raft::ReadState& state);
+  void answer_reads();
+
   const GroupId id_;
-  store::Journal* journal_ = nullptr;  // null before start() and for memory groups
-  env::Loop& loop_;
+  Host& host_;
   StateMachine& machine_;
-  Term term_{0};
-  RaftIndex last_{0};
-  RaftIndex applied_{0};
-  RaftIndex restored_{0};
+  store::Journal* journal_ = nullptr;  // null before start() and for memory groups
+  std::unique_ptr<raft::Core> core_;   // null before start()
+  NodeId self_id_;
+  std::uint32_t generation_ = 0;
   bool started_ = false;
+  bool leading_ = false;
+  bool installed_ = false;  // see Position
+  raft::EntryId installed_at_;
   std::unique_ptr<Error> why_stopped_;
-  std::deque<Entry> in_flight_;  // proposed, not yet applied; indexes are consecutive
+
+  raft::EntryId applied_;
+  raft::ConfState conf_;  // at applied_
+
+  // Recovery.
+  raft::EntryId base_;  // of the log in the journal
+  raft::HardState hard_;
+  std::vector<raft::Entry> recovered_;  // consecutive, above applied_
+  std::vector<raft::Fault> faults_;
+  RaftIndex restored_;
+  bool ignore_journal_ = false;  // records of an earlier life
+  bool reset_seen_ = false;      // the kReset that belongs to an installed state
+  bool head_unknown_ = false;
+  bool vote_lost_ = false;  // a stopped group whose replica needs a new id
+
+  std::deque<InFlight> in_flight_;  // proposed here in this term, not applied
   std::size_t in_flight_bytes_ = 0;
+  std::deque<Later> later_;  // messages that wait for the disk
+  std::uint64_t durable_ = 0;
+  std::map<std::uint64_t, Read> reads_;
+  std::uint64_t next_read_ = 1;
+  NodeId told_leader_;
+  Term told_term_;
+  bool marked_ = false;
   // Completions hold a weak reference: they may outlive the group.
   std::shared_ptr<Group*> self_;
+
+  friend class Host;
 };
 
 }  // namespace weir::replica

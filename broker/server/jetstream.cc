@@ -32,6 +32,7 @@ JetStream::~JetStream() {
   env_.loop.cancel(disk_timer_);
   streams_.clear();
   meta_.reset();
+  host_.reset();
   journal_.reset();
 }
 
@@ -50,10 +51,19 @@ Status JetStream::start(std::string server_name) {
   };
   js_.file_bytes_max = limit(options_.jetstream.max_file_store, space.free_bytes / 4 * 3);
   js_.memory_bytes_max = limit(options_.jetstream.max_memory_store, 256u << 20);
-  meta_ = std::make_unique<cluster::MetaGroup>(
-      env_, *catalog_, js_.tuning.meta_checkpoint_entries,
-      [this](const MetaOutcome& change, bool live) { stream_changed(change, live); });
-  RETURN_IF_ERROR(meta_->restore());
+  ASSIGN_OR_RETURN(js_.self, own_id());
+  host_ = std::make_unique<replica::Host>(env_, nullptr);
+  js_.host = host_.get();
+  cluster::MetaGroup::Hooks hooks;
+  hooks.changed = [this](const MetaOutcome& change, bool live) { stream_changed(change, live); };
+  hooks.replaced = [] {};
+  hooks.leading = [](bool) {};
+  hooks.leader_changed = [](NodeId, Term) {};
+  hooks.fetch = [](NodeId, const raft::SnapshotMeta&) {};
+  meta_ = std::make_unique<cluster::MetaGroup>(env_, *catalog_, *host_, js_.self,
+                                               js_.tuning.meta_checkpoint_entries, std::move(hooks));
+  ASSIGN_OR_RETURN(bool restored, meta_->restore());
+  if (!restored) meta_->found({js_.self});
   meta_->state().for_each([this](const MetaStream& s) {
     open_stream(s, false);
     return true;
@@ -64,13 +74,26 @@ Status JetStream::start(std::string server_name) {
   return ok();
 }
 
+// 40 random bits, given once (ADR 4).
+Result<NodeId> JetStream::own_id() {
+  const std::string key = "n/self";
+  if (auto value = catalog_->get(key)) {
+    auto id = parse_u64(*value);
+    if (!id || node_of(NodeId(*id)).v != *id || *id == 0)
+      return {Code::kCorrupt, "catalog key n/self: " + *value};
+    return NodeId(*id);
+  }
+  NodeId id = node_of(NodeId(env_.random.next() | (std::uint64_t{1} << 63)));
+  catalog_->commit({{key, std::to_string(id.v)}}, [](Status) {});
+  return id;
+}
+
 Status JetStream::recover_journal() {
   store::JournalOptions o;
   o.file_bytes = js_.tuning.journal_file_bytes;
   o.files_max = js_.tuning.journal_files_max;
   o.sync_always = options_.jetstream.sync_always;
   o.sync_interval_ns = options_.jetstream.sync_interval;
-  std::vector<store::JournalFault> faults;
   Mono began = env_.clock.now();
   std::uint64_t records = 0;
   ASSIGN_OR_RETURN(journal_, store::Journal::open(
@@ -79,14 +102,7 @@ Status JetStream::recover_journal() {
                                    ++records;
                                    replay(r);
                                  },
-                                 [&](const store::JournalFault& f) { faults.push_back(f); }));
-  for (const auto& f : faults) {
-    env_.log.error("journal: damaged, " + f.detail);
-    if (f.group == jetstream::kMetaGroup || f.group.v == 0) meta_->damaged(f);
-    for (auto& [id, stream] : streams_) {
-      if (f.group == id || f.group.v == 0) stream->damaged(f);
-    }
-  }
+                                 [this](const store::JournalFault& f) { damaged(f); }));
   js_.journal = journal_.get();
   recovering_ = false;
   // Not before: a stream whose files are going is found deleted further on in the journal.
@@ -116,6 +132,13 @@ Status JetStream::recover_journal() {
   return ok();
 }
 
+void JetStream::damaged(const store::JournalFault& f) {
+  env_.log.error("journal: damaged, " + f.detail);
+  if (f.group == jetstream::kMetaGroup) meta_->damaged(f);
+  auto it = streams_.find(f.group);
+  if (it != streams_.end()) it->second->damaged(f);
+}
+
 void JetStream::replay(const store::JournalRecord& record) {
   if (record.group == jetstream::kMetaGroup) {
     Status s = meta_->replay(record);
@@ -140,6 +163,14 @@ void JetStream::stream_changed(const MetaOutcome& change, bool live) {
   }
 }
 
+StreamIdentity JetStream::identity_of(const MetaStream& s) const {
+  StreamIdentity i{s.group, s.config.name, s.config, s.created, js_.self, s.founders};
+  for (NodeId peer : s.peers) {
+    if (node_of(peer) == js_.self) i.self = peer;
+  }
+  return i;
+}
+
 void JetStream::open_stream(const MetaStream& s, bool live) {
   Account* account = find_account_(s.account);
   if (!account) {
@@ -149,7 +180,7 @@ void JetStream::open_stream(const MetaStream& s, bool live) {
     account = &unconfigured_[s.account];
     account->name = s.account;
   }
-  auto host = StreamHost::open(js_, *account, {s.group, s.config.name, s.config, s.created});
+  auto host = StreamHost::open(js_, *account, identity_of(s));
   if (!host) {
     offline_[s.group] = host.error().detail;
     if (!recovering_) log_offline(s);
@@ -238,21 +269,23 @@ void JetStream::watch_disk() {
 }
 
 void JetStream::end_of_turn() {
+  bool more = host_->run();
   if (ready_) turn_.consumers.run([](ConsumerHost& c) { c.step(); });
   turn_.streams.run([](StreamHost& s) { s.flush(); });
   meta_->flush();
+  more = host_->run() || more;
   checkpoint_under_pressure();
   journal_->flush();
   // Consumers with more to do, or fed by what this round published, go on in the next turn.
-  if ((ready_ && !turn_.consumers.empty()) || !turn_.streams.empty()) env_.loop.post([] {});
+  if (more || (ready_ && !turn_.consumers.empty()) || !turn_.streams.empty()) env_.loop.post([] {});
 }
 
 void JetStream::checkpoint_under_pressure() {
   if (!journal_->pressed() && !journal_->full()) return;
   GroupId laggard = journal_->laggard();
-  if (laggard == jetstream::kMetaGroup) return meta_->checkpoint();
+  if (laggard == jetstream::kMetaGroup) return meta_->checkpoint(true);
   auto it = streams_.find(laggard);
-  if (it != streams_.end()) it->second->maybe_checkpoint(true);
+  if (it != streams_.end()) it->second->press();
 }
 
 void JetStream::drain(UniqueFunction<void()> done) {
@@ -267,7 +300,7 @@ void JetStream::shutting_down() {
 }
 
 void JetStream::create_stream(Account& account, const api::StreamConfig& config, StreamDone done) {
-  meta_->create(account.name, config, js_.server_name,
+  meta_->create(account.name, config, {js_.self}, 0,
                 [this, done = std::move(done)](const MetaOutcome& o) mutable {
                   StreamHost* host = nullptr;
                   if (o.ok()) {
@@ -283,7 +316,7 @@ void JetStream::create_stream(Account& account, const api::StreamConfig& config,
 }
 
 void JetStream::update_stream(Account& account, const api::StreamConfig& config, StreamDone done) {
-  meta_->update(account.name, config, [this, done = std::move(done)](const MetaOutcome& o) mutable {
+  meta_->update(account.name, config, {}, [this, done = std::move(done)](const MetaOutcome& o) mutable {
     auto it = streams_.find(o.stream.group);
     if (!o.ok()) return done(o.error, nullptr, false);
     if (it == streams_.end()) {

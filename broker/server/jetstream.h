@@ -93,7 +93,10 @@ class JetStream final {
   void close_stream(const jetstream::MetaStream& stream);
   void propose_config(StreamHost& host, const jetstream::MetaStream& s);
   void log_offline(const jetstream::MetaStream& stream) const;
+  Result<NodeId> own_id();
+  StreamIdentity identity_of(const jetstream::MetaStream& stream) const;
   Status recover_journal();
+  void damaged(const store::JournalFault& fault);
   void replay(const store::JournalRecord& record);
   void report_quarantine() const;
   void void_strangers();
@@ -108,6 +111,7 @@ class JetStream final {
   std::unique_ptr<store::BlockCache> cache_;
   std::unique_ptr<store::Catalog> catalog_;
   std::unique_ptr<store::Journal> journal_;
+  std::unique_ptr<replica::Host> host_;
   std::unique_ptr<cluster::MetaGroup> meta_;
   std::map<GroupId, std::unique_ptr<StreamHost>> streams_;
   std::map<std::pair<std::string, std::string>, StreamHost*, ByName> by_name_;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "broker/base/ids.h"
 #include "broker/config/options.h"
 #include "broker/env/env.h"
 #include "broker/server/router.h"
@@ -15,6 +16,9 @@
 
 namespace weir::store {
 class BlockCache;
+}
+namespace weir::replica {
+class Host;
 }
 
 namespace weir::server {
@@ -32,6 +36,8 @@ struct JsContext {
   store::Catalog* catalog = nullptr;
   store::BlockCache* cache = nullptr;
   store::Journal* journal = nullptr;
+  replica::Host* host = nullptr;
+  NodeId self = NodeId();  // this node's id (ADR 4)
   std::string server_name = {};
   std::string cluster_name = {};
   /// The store cannot take more: publishes are refused, everything else goes on.

@@ -1,5 +1,7 @@
 #include "broker/server/stream_host.h"
 
+#include <algorithm>
+
 #include "broker/api/pub_ack.h"
 #include "broker/base/limits.h"
 #include "broker/server/advisories.h"
@@ -17,11 +19,6 @@ constexpr Nanos kCheckpointRetry = kSecond;
 std::string group_prefix(GroupId id) {
   return "g/" + std::to_string(id.v) + "/";
 }
-// The state machine's keys; those of the messages' store are below "s/" (store_keys.h).
-std::string state_prefix(GroupId id) {
-  return group_prefix(id) + "m/";
-}
-
 api::ApiError unavailable(const Error& why) {
   auto e = api::make_error(api::ErrCode::kStreamGeneral, why.detail);
   e.http_code = 503;
@@ -33,7 +30,7 @@ StreamHost::StreamHost(JsContext& js, Account& account, StreamIdentity identity)
     : js_(js),
       account_(account),
       identity_(std::move(identity)),
-      group_(identity_.group, js.env.loop, *this),
+      group_(identity_.group, *js.host, *this),
       self_(std::make_shared<StreamHost*>(this)) {}
 
 StreamHost::~StreamHost() {
@@ -52,38 +49,77 @@ Result<std::unique_ptr<StreamHost>> StreamHost::open(JsContext& js, Account& acc
   return host;
 }
 
+// The state machine's keys; those of the messages' store are below "s/" (store_keys.h).
+std::string StreamHost::state_prefix() const {
+  std::uint32_t generation = group_.generation();
+  return group_prefix(identity_.group) + (generation ? "m" + std::to_string(generation) + "/" : "m/");
+}
+
 Status StreamHost::open_store() {
   bool file = identity_.config.storage == api::Storage::kFile;
   if (file) {
-    store::FileStore::Options o;
-    o.group = identity_.group;
-    o.block_bytes = js_.tuning.block_bytes;
-    o.segment_bytes = js_.tuning.segment_bytes;
-    o.dir = "groups/" + std::to_string(identity_.group.v);
-    ASSIGN_OR_RETURN(auto opened,
-                     store::FileStore::open(js_.env.disk, *js_.catalog, *js_.cache, js_.env.log, o));
+    RETURN_IF_ERROR(place_in_log());
+    ASSIGN_OR_RETURN(auto opened, open_file_store(group_.generation()));
     file_ = opened.get();
     store_ = std::move(opened);
   } else {
     store_ = std::make_unique<store::MemStore>();
+    begin_in_log();
   }
+  return open_machine();
+}
+
+// Which of the three beginnings of a replica this is (ADR 4).
+Status StreamHost::place_in_log() {
+  auto value = js_.catalog->get(replica::position_key(identity_.group));
+  if (!value) {
+    begin_in_log();
+    return ok();
+  }
+  ASSIGN_OR_RETURN(auto position, replica::decode_position(*value));
+  if (position.self == identity_.self) {
+    group_.restore(position);
+  } else {
+    group_.join(identity_.self, position.generation + 1);
+  }
+  return ok();
+}
+
+void StreamHost::begin_in_log() {
+  const auto& founders = identity_.founders;
+  bool first = std::find(founders.begin(), founders.end(), identity_.self) != founders.end();
+  if (first) {
+    group_.found(identity_.self, founders);
+  } else {
+    group_.join(identity_.self);
+  }
+}
+
+Result<std::unique_ptr<store::FileStore>> StreamHost::open_file_store(std::uint32_t generation) {
+  store::FileStore::Options o;
+  o.group = identity_.group;
+  // GEN o.generation = generation;
+  o.block_bytes = js_.tuning.block_bytes;
+  o.segment_bytes = js_.tuning.segment_bytes;
+  o.dir = "groups/" + std::to_string(identity_.group.v);
+
+  return store::FileStore::open(js_.env.disk, *js_.catalog, *js_.cache, js_.env.log, o);
+}
+
+Status StreamHost::open_machine() {
   machine_ = std::make_unique<jetstream::StreamMachine>(identity_.config, identity_.created, *store_);
+  if (!file_) {
+    machine_->begin();
+    return ok();
+  }
   auto scan = [this](const std::string& prefix,
                      const std::function<bool(const std::string&, const std::string&)>& visit) {
     js_.catalog->scan(prefix, visit);
   };
-  if (!file) {
-    machine_->begin();
-    return ok();
-  }
-  auto mark = machine_->restore(state_prefix(identity_.group), scan);
-  if (mark) {
-    group_.restore(mark->applied, mark->term);
-  } else if (mark.error().code == Code::kNotFound) {
-    machine_->begin();
-  } else {
-    return mark.error();
-  }
+  auto mark = machine_->restore(state_prefix(), scan);
+  if (mark) return ok();
+  if (mark.error().code != Code::kNotFound) return mark.error();
+  machine_->begin();
   return ok();
 }
 
@@ -91,13 +127,26 @@ void StreamHost::start() {
   CHECK(!started_);
   group_.start(file_ ? js_.journal : nullptr);
   started_ = true;
-  leader_since_ = js_.env.clock.wall();
   account_usage();
   if (group_.why_stopped()) return log_stopped();
   subscribe();
-  for (const auto& [name, state] : machine_->consumers()) start_consumer(*state);
-  arm_tick();
 }
+
+void StreamHost::leading(bool now) {
+  if (now) {
+    leader_since_ = js_.env.clock.wall();
+    for (const auto& [name, state] : machine_->consumers()) start_consumer(*state);
+    arm_tick();
+    listed();  // what waited for this
+    return;
+  }
+  for (auto& [name, c] : consumers_) c->end(jetstream::ConsumerEnd::kLeadershipChange);
+  consumers_.clear();
+  tick_proposed_ = false;
+  fail_pending(Error(Code::kUnavailable, "leadership changed"));
+}
+
+void StreamHost::leader_changed(NodeId, Term) {}
 
 void StreamHost::subscribe() {
   for (const std::string& subject : machine_->config().subjects) {
@@ -179,16 +228,21 @@ void StreamHost::propose_progress(std::uint32_t consumer_id, std::string_view bo
 }
 
 void StreamHost::close_batch() {
-  if (builder_.empty()) return;
+  if (builder_.empty() || (!group_.leading() && soon_leading())) return;
   PendingEntry entry = std::exchange(batch_, {});
-  auto index = group_.propose(builder_.finish(js_.env.clock.wall()));
-  if (!index) {
+  auto id = group_.propose(builder_.finish(js_.env.clock.wall()));
+  if (!id) {
     // Told in flush(): answers cannot be sent while a match is walked.
-    failed_.emplace_back(std::move(entry), index.error());
+    failed_.emplace_back(std::move(entry), id.error());
     return listed();
   }
-  entry.index = *index;
+  entry.id = *id;
   pending_.push_back(std::move(entry));
+}
+
+void StreamHost::fail_pending(const Error& why) {
+  for (auto& entry : std::exchange(pending_, {})) failed_.emplace_back(std::move(entry), why);
+  listed();
 }
 
 void StreamHost::fail_batch(PendingEntry& entry, const Error& why) {
@@ -217,10 +271,10 @@ void StreamHost::flush() {
 
 // ---- application -----------------------------------------------------------------------------
 
-Status StreamHost::apply(RaftIndex index, Term, const Bytes& payload, bool live) {
+Status StreamHost::apply(RaftIndex index, Term term, const Bytes& payload, bool live) {
   ASSIGN_OR_RETURN(auto reader, jetstream::EntryReader::open(payload));
   PendingEntry entry;
-  if (live && !pending_.empty() && pending_.front().index == index) {
+  if (!pending_.empty() && pending_.front().id == raft::EntryId{index, term}) {
     entry = std::move(pending_.front());
     pending_.pop_front();
   }
@@ -241,7 +295,7 @@ Status StreamHost::apply(RaftIndex index, Term, const Bytes& payload, bool live)
     if (!*keep) return ok();  // an answer destroyed this stream
   }
   account_usage();
-  if (live) arm_tick();
+  if (group_.leading()) arm_tick();
   return ok();
 }
 
@@ -268,7 +322,8 @@ void StreamHost::pub_ack(std::string_view reply, const Outcome& outcome) {
 
 void StreamHost::react(const Outcome& outcome) {
   if (outcome.stored || !outcome.removed.empty() || outcome.removed_many) wake_consumers(outcome);
-  if (outcome.consumer_change != jetstream::ConsumerChange::kNone) consumer_changed(outcome);
+  if (group_.leading() && outcome.consumer_change != jetstream::ConsumerChange::kNone)
+    consumer_changed(outcome);
   if (outcome.config_changed) {
     unsubscribe();
     subscribe();
@@ -372,8 +427,7 @@ void StreamHost::stopped(const Error& why) {
   // While the journal is replayed nothing is said: a stream that was deleted has lost the start of its
   // log, and the deletion is found further on.
   if (started_) log_stopped();
-  for (auto& entry : std::exchange(pending_, {})) failed_.emplace_back(std::move(entry), why);
-  listed();
+  fail_pending(why);
 }
 
 // ---- checkpoints and the end -----------------------------------------------------------------
@@ -384,10 +438,19 @@ void StreamHost::maybe_checkpoint(bool now) {
   if (now || file_->unflushed_bytes() > js_.tuning.tail_bytes_max) start_checkpoint();
 }
 
+void StreamHost::press() {
+  if (!file_ || !started_ || group_.why_stopped()) return;
+  maybe_checkpoint(true);
+  group_.compact(checkpointed_, true);
+}
+
 void StreamHost::start_checkpoint() {
+  auto position = group_.checkpoint_position();
+  if (!position) return;  // the log on this disk is behind for a moment
   std::vector<store::CatalogEdit> edits;
-  jetstream::CheckpointMark mark{group_.applied(), group_.term()};
-  machine_->encode_checkpoint(state_prefix(identity_.group), mark, edits);
+  jetstream::CheckpointMark mark{position->at.index, position->at.term};
+  machine_->encode_checkpoint(state_prefix(), mark, edits);
+  edits.push_back({replica::position_key(identity_.group), replica::encode_position(*position)});
   for (auto& e : edits) unsaved_[e.key] = std::move(e.value);
   edits.clear();
   for (const auto& [key, value] : unsaved_) edits.push_back({key, value});
@@ -401,6 +464,7 @@ void StreamHost::start_checkpoint() {
 void StreamHost::checkpoint_done(RaftIndex index, const Status& status) {
   if (status) {
     unsaved_.clear();
+    checkpointed_ = index;
     return group_.compact(index);
   }
   checkpoint_retry_ = js_.env.clock.now() + kCheckpointRetry;
@@ -423,9 +487,10 @@ void StreamHost::destroy() {
   auto* file = static_cast<store::FileStore*>(store.get());
   std::vector<store::CatalogEdit> edits;
   js_.catalog->scan(group_prefix(identity_.group), [&](const std::string& key, const std::string&) {
-    if (key.starts_with(state_prefix(identity_.group))) edits.push_back({key, std::nullopt});
+    if (key.starts_with(group_prefix(identity_.group) + "m")) edits.push_back({key, std::nullopt});
     return true;
   });
+  edits.push_back({replica::position_key(identity_.group), std::nullopt});
   js_.catalog->commit(std::move(edits), [](Status) {});
   file->destroy([store](Status) {});
 }

@@ -29,6 +29,8 @@ struct StreamIdentity {
   std::string name;
   api::StreamConfig config;
   Wall created;
+  NodeId self;                   // replica id of this node
+  std::vector<NodeId> founders;  // replica ids of the first members
 };
 
 class StreamHost final : public replica::StateMachine, public session::Listener {
@@ -56,12 +58,16 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   void flush();
   /// Writes a checkpoint if the tail is big, or always with `now`.
   void maybe_checkpoint(bool now);
+  /// The journal is short of room: lets go of it even if a follower would still read there.
+  void press();
   /// Ends the stream: consumers told, group and files removed.
   void destroy();
 
   void on_message(const session::Inbound& message) override;
   Status apply(RaftIndex index, Term term, const Bytes& payload, bool live) override;
   void stopped(const Error& why) override;
+  void leading(bool now) override;
+  void leader_changed(NodeId leader, Term term) override;
 
   const std::string& name() const { return identity_.name; }
   GroupId group_id() const { return identity_.group; }
@@ -88,7 +94,7 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
     std::uint32_t done = 0;  // index + 1 into dones; 0 = none
   };
   struct PendingEntry {
-    RaftIndex index;
+    raft::EntryId id;
     std::string replies;
     std::vector<Waiting> waiting;
     std::vector<Done> dones;
@@ -96,6 +102,15 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
 
   StreamHost(JsContext& js, Account& account, StreamIdentity identity);
   Status open_store();
+  Status open_machine();
+  Status place_in_log();
+  void begin_in_log();
+  Result<std::unique_ptr<store::FileStore>> open_file_store(std::uint32_t generation);
+  void fail_pending(const Error& why);
+  std::string state_prefix() const;
+  bool may_propose() const { return group_.leading() || soon_leading(); }
+  /// A group of one that has just started: what comes meanwhile waits.
+  bool soon_leading() const { return group_.alone() && !group_.why_stopped(); }
   void subscribe();
   void unsubscribe();
   std::optional<api::ApiError> refuse_publish(const session::Inbound& m) const;
@@ -139,6 +154,7 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   // Edits of the checkpoint under way. The machine says each change once: a failed checkpoint's edits
   // go into the next one.
   std::map<std::string, std::optional<std::string>> unsaved_;
+  RaftIndex checkpointed_;
   Mono checkpoint_retry_;  // after a failure: not before
   std::string scratch_;
   std::uint64_t counted_bytes_ = 0;  // our share of js_.file_bytes or memory_bytes

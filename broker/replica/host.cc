@@ -1,0 +1,113 @@
+#include "broker/replica/host.h"
+
+#include <algorithm>
+
+#include "broker/replica/group.h"
+
+namespace weir::replica {
+
+namespace {
+constexpr unsigned kRoundsPerTurn = 8;      // groups that go on and on leave the rest of the turn to others
+constexpr unsigned kTicksAtOnceMax = 1000;  // after a long pause
+}  // namespace
+
+Host::Host(env::Env& env, Peers* peers, HostTuning tuning)
+    : env_(env), peers_(peers), tuning_(tuning), prng_(env.random.next()), ticked_(env.clock.now()) {}
+
+Host::~Host() {
+  env_.loop.cancel(timer_);
+}
+
+Group* Host::find(GroupId id) const {
+  auto it = groups_.find(id);
+  return it == groups_.end() ? nullptr : it->second;
+}
+
+void Host::add(Group& group) {
+  groups_[group.id()] = &group;
+  for (NodeId node : alive_) group.peer_alive(node, true);
+  mark(group);
+}
+
+void Host::forget(Group& group) {
+  auto it = groups_.find(group.id());
+  if (it != groups_.end() && it->second == &group) groups_.erase(it);
+  awake_.erase(group.id());
+  std::replace(dirty_.begin(), dirty_.end(), &group, static_cast<Group*>(nullptr));
+  std::replace(running_.begin(), running_.end(), &group, static_cast<Group*>(nullptr));
+}
+
+void Host::mark(Group& group) {
+  if (group.marked_) return;
+  group.marked_ = true;
+  dirty_.push_back(&group);
+}
+
+void Host::awaken(Group& group) {
+  if (group.needs_ticks()) awake_.insert(group.id());
+}
+
+void Host::step(NodeId from, GroupId id, raft::Message message) {
+  if (Group* g = find(id)) g->step(from, std::move(message));
+}
+
+void Host::peer_alive(NodeId node, bool alive) {
+  if (alive ? !alive_.insert(node).second : alive_.erase(node) == 0) return;
+  for (auto& [id, group] : groups_) group->peer_alive(node, alive);
+}
+
+bool Host::run() {
+  for (unsigned round = 0; round < kRoundsPerTurn && !dirty_.empty(); ++round) {
+    running_ = std::exchange(dirty_, {});
+    for (std::size_t i = 0; i < running_.size(); ++i) {
+      Group* g = running_[i];
+      if (!g) continue;
+      g->marked_ = false;
+      GroupId id = g->id();
+      g->pump();  // may destroy it: then it is not in running_ any more
+      if (running_[i] == nullptr) continue;
+      if (g->needs_ticks()) {
+        awake_.insert(id);
+      } else {
+        awake_.erase(id);
+      }
+    }
+    running_.clear();
+  }
+  arm();
+  return !dirty_.empty();
+}
+
+void Host::arm() {
+  if (timer_ != 0) return;
+  if (awake_.empty()) {
+    idle_ = true;
+    return;
+  }
+  // Nothing was owed while everybody slept. Otherwise fractions are kept: a leader that counts slower than
+  // its clock would trust its lease for too long.
+  if (idle_) ticked_ = env_.clock.now();
+  idle_ = false;
+  timer_ = env_.loop.at(ticked_ + tuning_.tick, [this] {
+    timer_ = 0;
+    now_current();
+    arm();
+  });
+}
+
+void Host::now_current() {
+  Mono now = env_.clock.now();
+  if (idle_ || now - ticked_ < tuning_.tick) return;
+  Nanos owed = (now - ticked_) / tuning_.tick;
+  ticked_ = ticked_ + owed * tuning_.tick;
+  tick_all(static_cast<unsigned>(std::min<Nanos>(owed, kTicksAtOnceMax)));
+}
+
+void Host::tick_all(unsigned ticks) {
+  std::vector<GroupId> awake(awake_.begin(), awake_.end());
+  for (GroupId id : awake) {
+    if (Group* g = find(id)) g->tick(ticks);
+  }
+}
+
+}  // namespace weir::replica

@@ -37,9 +37,7 @@ std::uint64_t key_number(std::string_view key) {
 void StreamMachine::encode_checkpoint(const std::string& prefix, CheckpointMark mark,
                                       std::vector<store::CatalogEdit>& edits) {
   if (config_dirty_) {
-    std::string value(1, static_cast<char>(kConfigVersion));
-    value += api::encode_stream_config_json(config_);
-    edits.push_back({prefix + "s", std::move(value)});
+    edits.push_back({prefix + "s", encode_config()});
     config_dirty_ = false;
   }
   encode_dedupe(prefix, edits);
@@ -53,6 +51,30 @@ void StreamMachine::encode_checkpoint(const std::string& prefix, CheckpointMark 
   dirty_consumers_.clear();
   consumers_written_below_ = next_consumer_id_;
   edits.push_back({prefix + "m", encode_meta(mark)});
+}
+
+void StreamMachine::encode_full(const std::string& prefix, CheckpointMark mark,
+                                std::vector<store::CatalogEdit>& edits) const {
+  edits.push_back({prefix + "s", encode_config()});
+  std::uint64_t next = dedupe_.next_number();
+  std::uint64_t page = dedupe_.first_number() / kDedupePageEntries;
+  for (; dedupe_.first_number() < next && page * kDedupePageEntries < next; ++page) {
+    std::string value;
+    dedupe_.encode_page(page, value);
+    edits.push_back({numbered_key(prefix, 'd', page), std::move(value)});
+  }
+  for (const auto& [id, consumer] : by_id_) {
+    std::string value;
+    consumer->encode(value);
+    edits.push_back({numbered_key(prefix, 'c', id), std::move(value)});
+  }
+  edits.push_back({prefix + "m", encode_meta(mark)});
+}
+
+std::string StreamMachine::encode_config() const {
+  std::string value(1, static_cast<char>(kConfigVersion));
+  value += api::encode_stream_config_json(config_);
+  return value;
 }
 
 void StreamMachine::encode_dedupe(const std::string& prefix, std::vector<store::CatalogEdit>& edits) {

@@ -260,6 +260,75 @@ TEST_P(Replicas, RestoredOneGoesOnAlike) {
   }
 }
 
+// A replica that got the state, once or from one that got it itself, goes on like the one that gave it.
+TEST_P(Replicas, TransferredOneGoesOnAlike) {
+  Prng prng(GetParam() + 1000);
+  Harness a(random_config(prng));
+  auto b = a.transfer();
+  for (int step = 0; step < 900; ++step) {
+    if (prng.chance(1, 20)) a.checkpoint();
+    if (prng.chance(1, 20)) b->checkpoint();
+    if (prng.chance(1, 40)) {
+      auto dirty = a.catalog;
+      b = prng.chance(1, 2) ? a.transfer() : b->transfer();
+      ASSERT_EQ(a.catalog, dirty);
+      ASSERT_EQ(a.machine->hash(), b->machine->hash());
+      ASSERT_EQ(a.live(), b->live());
+      b->checkpoint();
+      ASSERT_EQ(b->edits_written, 1u) << "nothing is written again";
+    }
+    // Checkpoints between transfers must still tell everything that changed.
+    if (prng.chance(1, 40)) {
+      a.checkpoint();
+      ASSERT_TRUE(a.reopen().has_value());
+    }
+    a.now += static_cast<std::int64_t>(prng.below(2 * kSecond)) - 100 * kMillisecond;
+    EntryBuilder one;
+    random_command(prng, a, one);
+    if (one.empty()) continue;
+    Bytes entry = one.finish(Wall{a.now});
+    for (Harness* h : {&a, b.get()}) {
+      ++h->index;
+      auto reader = EntryReader::open(Bytes::copy_of(entry.text()));
+      Command c;
+      while (reader->next(c)) {
+        Status s = h->machine->apply(c, RaftIndex(h->index), reader->log_time(), h->out);
+        ASSERT_TRUE(s.has_value()) << s.error().to_string();
+      }
+    }
+    ASSERT_EQ(told(a.out), told(b->out));
+    ASSERT_EQ(a.machine->hash(), b->machine->hash());
+    ASSERT_EQ(a.machine->next_due(), b->machine->next_due());
+  }
+  ASSERT_EQ(a.live(), b->live());
+  ASSERT_EQ(a.machine->consumers().size(), b->machine->consumers().size());
+  for (const auto& [name, consumer] : a.machine->consumers()) {
+    std::string one, two;
+    consumer->encode(one);
+    b->machine->find_consumer(name)->encode(two);
+    EXPECT_EQ(one, two) << name;
+  }
+}
+
+TEST(Checkpoint, FullStateHasEveryDedupePageAndConsumer) {
+  Harness h;
+  for (int i = 0; i < 2500; ++i) h.pub("a", {{"Nats-Msg-Id", std::to_string(i)}});
+  h.create(simple("C", ""));
+  h.create(simple("D", ""));
+  h.checkpoint();
+  h.drop("C");
+  auto other = h.transfer();
+  EXPECT_EQ(other->catalog.size(), 6u) << "meta, configuration, three pages, one consumer";
+  EXPECT_EQ(other->pub("a", {{"Nats-Msg-Id", "7"}}), "8 dup");
+  EXPECT_EQ(other->create(simple("E", "")), "created 3");
+  h.checkpoint();
+  EXPECT_EQ(h.edits_written, 2u) << "the removal of C is not forgotten";
+  Harness empty;
+  auto none = empty.transfer();
+  EXPECT_EQ(none->catalog.size(), 2u);
+  EXPECT_EQ(none->pub("a"), "1");
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, Replicas, testing::Range<std::uint64_t>(1, 41));
 
 }  // namespace

@@ -145,6 +145,31 @@ class Harness {
         EXPECT_EQ(catalog.erase(e.key), 1u) << "removal of a key that is not there";
     }
   }
+  /// This stream as another replica gets it: live ranges with their messages, and the full state.
+  std::unique_ptr<Harness> transfer() const {
+    auto to = std::make_unique<Harness>();
+    std::vector<store::CatalogEdit> edits;
+    machine->encode_full("p/", {RaftIndex(index), Term(3)}, edits);
+    for (auto& e : edits) to->catalog[e.key] = e.value.value();
+    to->store = std::make_unique<store::MemStore>();
+    for (StreamSeq at(1);;) {
+      auto ranges = store->live_ranges(at, 3);
+      if (ranges.empty()) break;
+      for (const auto& r : ranges) {
+        for (StreamSeq q = r.first; q <= r.last; ++q) to->store->append(store->load(q).value().value());
+      }
+      at = ranges.back().last + 1;
+    }
+    to->store->skip_to(store->state().last_seq, store->state().last_time);
+    auto mark = to->reopen();
+    EXPECT_TRUE(mark.has_value()) << (mark ? "" : mark.error().to_string());
+    if (mark) {
+      EXPECT_EQ(mark->applied, RaftIndex(index));
+    }
+    to->index = index;
+    to->now = now;
+    return to;
+  }
   CatalogScan scan() const {
     return [this](const std::string& prefix,
                   const std::function<bool(const std::string&, const std::string&)>& visit) {

@@ -79,6 +79,11 @@ class StreamMachine {
   void encode_checkpoint(const std::string& prefix, CheckpointMark mark,
                          std::vector<store::CatalogEdit>& edits);
 
+  /// The whole state as edits below `prefix`, where nothing must be yet: for a replica that is given this
+  /// state. What the next encode_checkpoint() writes stays as it was.
+  void encode_full(const std::string& prefix, CheckpointMark mark,
+                   std::vector<store::CatalogEdit>& edits) const;
+
   /// Removed messages at or above `from` are reported in outcomes; StreamSeq(UINT64_MAX) = none.
   /// Leader only: the lowest sequence that some consumer counts as pending. Not part of the state.
   void watch_removals(StreamSeq from) { watch_from_ = from; }
@@ -146,6 +151,7 @@ class StreamMachine {
     std::uint64_t consumers = 0;
     std::uint64_t dedupe_next = 0;
   };
+  std::string encode_config() const;
   std::string encode_meta(CheckpointMark mark) const;
   Result<Meta> restore_meta(std::string_view bytes);
   Status restore_value(std::string_view key, std::string_view value);

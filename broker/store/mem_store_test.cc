@@ -53,6 +53,21 @@ TEST(MemStore, HugeGapsCostNothing) {
   EXPECT_EQ(s.state().messages, 3u);
 }
 
+TEST(MemStore, LiveRangesLookAtNoMessages) {
+  MemStore s;
+  EXPECT_TRUE(s.live_ranges(StreamSeq(0), 10).empty());
+  for (std::uint64_t q = 1; q <= 1000; ++q) {
+    if (q != 65 && q != 700) s.append(make_message(q, 1, "a", "", "x"));
+  }
+  using Ranges = std::vector<LiveRange>;
+  auto range = [](std::uint64_t from, std::uint64_t to) { return LiveRange{StreamSeq(from), StreamSeq(to)}; };
+  EXPECT_EQ(s.live_ranges(StreamSeq(0), 10), (Ranges{range(1, 64), range(66, 699), range(701, 1000)}));
+  EXPECT_EQ(s.live_ranges(StreamSeq(65), 1), (Ranges{range(66, 699)}));
+  EXPECT_EQ(s.live_ranges(StreamSeq(300), 2), (Ranges{range(300, 699), range(701, 1000)}));
+  EXPECT_TRUE(s.live_ranges(StreamSeq(1), 0).empty());
+  EXPECT_TRUE(s.live_ranges(StreamSeq(1001), 10).empty());
+}
+
 TEST(MemStore, AgainstModel) {
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     Prng prng(seed);

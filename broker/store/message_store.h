@@ -36,6 +36,12 @@ struct SubjectState {
   StreamSeq last;
 };
 
+/// Sequences first to last, both included.
+struct LiveRange {
+  StreamSeq first, last;
+  bool operator==(const LiveRange&) const = default;
+};
+
 struct Removed {
   std::uint64_t messages = 0;
   std::uint64_t bytes = 0;
@@ -80,6 +86,11 @@ class MessageStore {
 
   /// Interior deleted sequences in order, at most `limit`.
   virtual std::vector<StreamSeq> deleted(std::size_t limit) const = 0;
+
+  /// Live sequences at or after `from` as the longest ranges without a gap, in order, at most `limit`; the
+  /// first may begin at `from` in the middle of one. No message is looked at: cost per range, not per
+  /// message.
+  virtual std::vector<LiveRange> live_ranges(StreamSeq from, std::size_t limit) const = 0;
 
   /// Bytes that count against max_bytes. File: 30 + subject + (headers ? 4 + headers : 0) + payload;
   /// memory: 16 + subject + headers + payload (what existing dashboards expect to see).

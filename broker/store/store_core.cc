@@ -103,6 +103,22 @@ StreamSeq StoreCore::prev_live(StreamSeq upto) const {
   return sealed_.prev_live(upto);
 }
 
+// The tail may go on where the last segment ends.
+StreamSeq StoreCore::next_gap(StreamSeq from) const {
+  if (is_sealed(from)) from = sealed_.next_gap(from);
+  return is_sealed(from) ? from : tail_.next_gap(from);
+}
+
+std::vector<LiveRange> StoreCore::live_ranges(StreamSeq from, std::size_t limit) const {
+  std::vector<LiveRange> out;
+  for (StreamSeq at = next_live(from); at.v != 0 && out.size() < limit;) {
+    StreamSeq end = next_gap(at);
+    out.push_back({at, end - 1});
+    at = next_live(end);
+  }
+  return out;
+}
+
 Result<Wall> StoreCore::time_of(StreamSeq seq) const {
   if (tail_.contains(seq)) return tail_.time(seq);
   return sealed_.time(seq);

@@ -50,6 +50,7 @@ class StoreCore {
   Result<Removed> remove(StreamSeq seq);
   Result<Removed> compact(StreamSeq first_keep);
   std::vector<StreamSeq> deleted(std::size_t limit) const;
+  std::vector<LiveRange> live_ranges(StreamSeq from, std::size_t limit) const;
   std::uint64_t stored_size(std::size_t subject, std::size_t headers, std::size_t payload) const;
 
  private:
@@ -63,6 +64,7 @@ class StoreCore {
   bool is_sealed(StreamSeq seq) const { return !sealed_.empty() && seq <= sealed_.last(); }
   StreamSeq next_live(StreamSeq from) const;
   StreamSeq prev_live(StreamSeq upto) const;
+  StreamSeq next_gap(StreamSeq from) const;
   Result<Wall> time_of(StreamSeq seq) const;
   Result<MaybeSeq> find_next(const SubjectMatcher& matcher, StreamSeq from) const;
   Result<MaybeSeq> find_last(const SubjectMatcher& matcher, StreamSeq upto) const;
@@ -117,6 +119,9 @@ class CoreStore : public Interface {
   Result<Removed> remove(StreamSeq seq) override { return core_.remove(seq); }
   Result<Removed> compact(StreamSeq first_keep) override { return core_.compact(first_keep); }
   std::vector<StreamSeq> deleted(std::size_t limit) const override { return core_.deleted(limit); }
+  std::vector<LiveRange> live_ranges(StreamSeq from, std::size_t limit) const override {
+    return core_.live_ranges(from, limit);
+  }
   std::uint64_t stored_size(std::size_t subject, std::size_t headers, std::size_t payload) const override {
     return core_.stored_size(subject, headers, payload);
   }

@@ -202,6 +202,18 @@ inline void expect_answers(MessageStore& store, const StoreModel& model, Prng& p
     }
   }
   EXPECT_EQ(store.deleted(limit), gone);
+
+  std::vector<LiveRange> ranges;
+  for (auto it = up; it != items.end(); ++it) {
+    if (!ranges.empty() && it->first == ranges.back().last.v + 1) {
+      ranges.back().last = StreamSeq(it->first);
+    } else if (ranges.size() < limit) {
+      ranges.push_back({StreamSeq(it->first), StreamSeq(it->first)});
+    } else {
+      break;
+    }
+  }
+  EXPECT_EQ(store.live_ranges(StreamSeq(at), limit), ranges);
 }
 
 }  // namespace weir::store

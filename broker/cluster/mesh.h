@@ -47,11 +47,11 @@ enum class FrameKind : std::uint8_t {
   kMessage = 18,   // a client's message for subscriptions of that node
   kToGroup = 19,   // a publish, ack or API request for the leader of a group
   kHints = 20,     // who leads which groups
+  kFounding = 21,  // cluster/founding
 };
 
 /// Questions with one answer. Bodies are defined where they are handled.
 enum class Method : std::uint16_t {
-  kFounding = 1,     // cluster/founding: prepare, accept, learn
   kJoin = 2,         // a node asks to become a member
   kMetaPropose = 3,  // a meta command for the meta leader; the answer is its outcome
   kMetaState = 4,    // state of the meta group at an index
@@ -115,7 +115,8 @@ class Mesh {
   virtual Status start() = 0;
   /// Bound cluster endpoint; nullopt before start() or without a listener.
   virtual std::optional<env::Endpoint> endpoint() const = 0;
-  /// Tells the peers that this node goes; links close afterwards.
+  /// Tells the peers that this node goes; links close afterwards. No event follows; questions without an
+  /// answer fail in a later turn.
   virtual void stop() = 0;
 
   /// False: no link to `to`, or the lane is full. `to` may be a replica id.
@@ -133,6 +134,9 @@ class Mesh {
   virtual void ask(NodeId to, Method method, std::vector<Bytes> body, Nanos timeout, Answer done,
                    Lane lane = Lane::kRequests) = 0;
   virtual void handle(Method method, Handler handler) = 0;
+  /// A frame or body of `from` cannot be true: ends the link with a log line that says `why`, in a later
+  /// turn. It is dialled again.
+  virtual void refuse(NodeId from, std::string why) = 0;
   /// End of turn.
   virtual void flush() = 0;
 
@@ -152,7 +156,8 @@ class Mesh {
   virtual Seeds seeds() const = 0;
 };
 
-/// `events` outlives the mesh. `options.cluster` is present and checked.
+/// `events` and `options` outlive the mesh. `options.cluster` is present and checked. Destroying it closes
+/// all links at once; questions without an answer are forgotten. Not inside one of its own calls.
 std::unique_ptr<Mesh> make_mesh(env::Env& env, const config::Options& options, NodeInfo self,
                                 MeshEvents& events, MeshTuning tuning = {});
 

@@ -97,6 +97,7 @@ class FakeMesh final : public cluster::Mesh {
     net_.ways_[{self_.id, peer->first}].lanes[l].push_back({{}, {}, std::move(question)});
   }
   void handle(cluster::Method method, Handler handler) override { handlers_[method] = std::move(handler); }
+  void refuse(NodeId from, std::string why) { refusals.emplace_back(from, std::move(why)); }
   void flush() override {}
   void update_self(cluster::NodeInfo self) override {
     self_ = std::move(self);
@@ -124,6 +125,7 @@ class FakeMesh final : public cluster::Mesh {
   cluster::MeshEvents* events = nullptr;
   std::array<std::size_t, cluster::kLanes> sent{};  // frames
   std::size_t refused = 0;
+  std::vector<std::pair<NodeId, std::string>> refusals;
   std::vector<Bytes> last;  // slices of the frame sent last
   std::vector<cluster::LinkStats> links_shown;
 

@@ -97,6 +97,13 @@ bool ClientSession::on_connect(std::string_view json) {
     close(CloseReason::kNoRespondersRequiresHeaders, "no responders requires headers support");
     return false;
   }
+  if (!admit(options)) return false;
+  connect_ = std::move(options);
+  acknowledge();
+  return true;
+}
+
+bool ClientSession::admit(const proto::ConnectOptions& options) {
   auto identity = host_.authenticate(*this, options);
   if (!identity) {
     bool full = identity.error().code == Code::kLimit;
@@ -104,10 +111,8 @@ bool ClientSession::on_connect(std::string_view json) {
           full ? "maximum account active connections exceeded" : "Authorization Violation");
     return false;
   }
-  connect_ = std::move(options);
   connected_ = true;
   set_identity(std::move(*identity));
-  acknowledge();
   return true;
 }
 
@@ -126,8 +131,8 @@ void ClientSession::set_identity(Identity identity) {
 
 bool ClientSession::ready_or_close() {
   if (identity_) return true;
-  close(CloseReason::kAuthenticationFailure, "Authorization Violation");
-  return false;
+  // As observed of nats-server 2.15: with no_auth_user a line other than CONNECT may be the first.
+  return admit(connect_);
 }
 
 bool ClientSession::may_publish(std::string_view subject, std::string_view reply) {

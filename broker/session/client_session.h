@@ -126,6 +126,7 @@ class ClientSession final : private proto::ClientEvents {
   bool on_err(std::string_view text) override;
 
   bool ready_or_close();
+  bool admit(const proto::ConnectOptions& options);
   bool may_publish(std::string_view subject, std::string_view reply);
   bool may_subscribe(std::string_view subject, std::string_view queue);
   void trace(std::string_view arrow, std::initializer_list<std::string_view> words);
@@ -149,7 +150,7 @@ class ClientSession final : private proto::ClientEvents {
   Outbox outbox_;
   std::size_t connection_pending_ = 0;
   bool dirty_ = false;
-  bool connected_ = false;  // a CONNECT was accepted
+  bool connected_ = false;  // a CONNECT was accepted, or done without
   int pings_out_ = 0;
   Mono ping_sent_;
   Mono next_ping_;

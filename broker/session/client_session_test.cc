@@ -1,18 +1,10 @@
-// ClientSession driven byte by byte through a host that routes with plain loops.
-#include "broker/session/client_session.h"
+// ClientSession driven byte by byte: CONNECT, publish, subscribe, permissions, headers, errors.
+#include "broker/session/session_harness.h"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <string>
-#include <vector>
-
-#include "broker/subject/subject.h"
-
 namespace weir::session {
 namespace {
-
-constexpr std::string_view kConnect = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true}\r\n";
 
 config::PermissionsConfig publish_rules(std::vector<std::string> allow, std::vector<std::string> deny = {}) {
   config::PermissionsConfig p;
@@ -20,77 +12,6 @@ config::PermissionsConfig publish_rules(std::vector<std::string> allow, std::vec
   p.publish.deny = std::move(deny);
   return p;
 }
-
-class Host final : public SessionHost {
- public:
-  Result<Identity> authenticate(ClientSession&, const proto::ConnectOptions& o) override {
-    ++asked;
-    last_user = o.user;
-    if (o.user == "full") return Error(Code::kLimit, "full");
-    if (!password.empty() && o.pass != password) return Error(Code::kInvalid, "wrong");
-    return identity(o.user);
-  }
-  Identity identity(const std::string& user) {
-    Identity i;
-    i.user = user;
-    i.account_name = "A";
-    i.permissions = permissions;
-    i.max_payload = max_payload;
-    i.max_subscriptions = max_subscriptions;
-    return i;
-  }
-  void publish(ClientSession&, const Inbound& m) override {
-    published.emplace_back(m.subject);
-    replies.emplace_back(m.reply);
-    bodies.emplace_back(m.body);
-    header_sizes.push_back(m.header_size);
-    route(m);
-  }
-  void route(const Inbound& m) {
-    for (Subscription* s : subs) {
-      if (subject::matches(s->subject, m.subject)) taken += s->client->deliver(*s, m);
-    }
-    for (Subscription* s : std::exchange(used_up, {})) s->client->remove(*s);
-  }
-  void subscribed(ClientSession&, Subscription& s) override { subs.push_back(&s); }
-  void unsubscribing(ClientSession&, Subscription& s) override { std::erase(subs, &s); }
-  void exhausted(ClientSession&, Subscription& s) override { used_up.push_back(&s); }
-  void dirty(ClientSession&) override { ++dirty_calls; }
-
-  std::string password;
-  std::shared_ptr<const auth::Permissions> permissions;
-  std::optional<std::size_t> max_payload, max_subscriptions;
-  std::string last_user;
-  int asked = 0, dirty_calls = 0, taken = 0;
-  std::vector<Subscription*> subs, used_up;
-  std::vector<std::string> published, replies, bodies;
-  std::vector<std::size_t> header_sizes;
-};
-
-struct Client {
-  explicit Client(Host& h, SessionLimits l = {}, std::uint64_t id = 1, bool open = true)
-      : host(h), session(ClientId(id), l, h) {
-    if (open) session.set_identity(h.identity(""));
-  }
-  ~Client() { session.drop_subscriptions(); }
-
-  bool feed(std::string_view text) { return session.feed(as_span(text), now, Wall{now.ns}); }
-  /// What was sent to the client since the last call.
-  std::string out() {
-    std::string all;
-    session.flushed();
-    for (const Bytes& b : session.outbox().take()) all += b.text();
-    return all;
-  }
-  std::string say(std::string_view text) {
-    feed(text);
-    return out();
-  }
-
-  Host& host;
-  Mono now{kSecond};
-  ClientSession session;
-};
 
 TEST(ClientSession, InfoIsTheFirstLine) {
   Host h;
@@ -131,6 +52,19 @@ TEST(ClientSession, ClosedServerRefusesEverythingBeforeConnect) {
     EXPECT_TRUE(h.published.empty());
     EXPECT_FALSE(c.feed("PING\r\n"));  // deaf from now on
     EXPECT_EQ(c.out(), "");
+  }
+}
+
+TEST(ClientSession, WhoNeedsNoCredentialsNeedsNoConnect) {
+  for (std::string_view op : {"PING\r\n", "SUB a 1\r\n", "UNSUB 1\r\n", "PUB a 0\r\n\r\n"}) {
+    Host h;  // no_auth_user: the host takes empty credentials
+    Client c(h, {}, 1, false);
+    EXPECT_TRUE(c.feed(op)) << op;
+    EXPECT_EQ(c.out(), op == "PING\r\n" ? "PONG\r\n" : "+OK\r\n") << op;
+    EXPECT_TRUE(c.session.connected());
+    EXPECT_EQ(c.say("CONNECT {\"verbose\":false,\"user\":\"u\"}\r\nPING\r\n"), "PONG\r\n");
+    EXPECT_EQ(h.last_user, "u");
+    EXPECT_EQ(h.asked, 2) << "asked once for the lines before CONNECT";
   }
 }
 
@@ -485,126 +419,6 @@ TEST(ClientSession, EverySplitOfTheInputGivesTheSame) {
     c.feed(std::string_view(input).substr(cut));
     EXPECT_EQ(c.out(), whole) << cut;
   }
-}
-
-TEST(ClientSession, SlowConsumerIsClosedSilently) {
-  Host h;
-  SessionLimits l;
-  l.max_pending = 100;
-  Client c(h, l);
-  c.say(kConnect);
-  c.say("SUB a 1\r\n");
-  c.session.set_connection_pending(70);
-  Inbound m{"a", {}, "0123456789", 0, nullptr, nullptr};
-  h.route(m);
-  EXPECT_FALSE(c.session.closing());
-  h.route(m);
-  EXPECT_EQ(c.session.closing(), CloseReason::kSlowConsumerPendingBytes);
-  int before = h.taken;
-  h.route(m);  // closing: nothing more is taken
-  EXPECT_EQ(h.taken, before);
-  EXPECT_EQ(c.out().find("-ERR"), std::string::npos);
-}
-
-TEST(ClientSession, PendingIsOutboxAndConnection) {
-  Host h;
-  Client c(h);
-  c.say(kConnect);
-  c.feed("PING\r\n");
-  c.session.set_connection_pending(1000);
-  EXPECT_EQ(c.session.pending_bytes(), 1006u);
-  c.out();
-  EXPECT_EQ(c.session.pending_bytes(), 1000u);
-}
-
-// ---- liveness --------------------------------------------------------------------------------
-
-TEST(ClientSession, PingsAndFindsTheConnectionStale) {
-  Host h;
-  SessionLimits l;
-  l.ping_interval = 10 * kSecond;
-  l.ping_max = 2;
-  Client c(h, l);
-  c.say(kConnect);
-  Mono next = c.session.tick(c.now);
-  EXPECT_EQ(next, c.now + 2 * kSecond);  // the first one soon, for the round trip time
-  EXPECT_EQ(c.session.tick(c.now), next);
-  EXPECT_EQ(c.out(), "");
-  std::string all;
-  int ticks = 0;
-  for (; !c.session.closing() && ticks < 10; ++ticks) {
-    c.now = next;
-    next = c.session.tick(c.now);
-    all += c.out();
-  }
-  EXPECT_EQ(all, "PING\r\nPING\r\nPING\r\n-ERR 'Stale Connection'\r\n");
-  EXPECT_EQ(ticks, 4);
-  EXPECT_EQ(c.session.closing(), CloseReason::kStaleConnection);
-}
-
-TEST(ClientSession, PongTellsTheRoundTripAndKeepsAlive) {
-  Host h;
-  SessionLimits l;
-  l.ping_interval = 10 * kSecond;
-  l.ping_max = 1;
-  Client c(h, l);
-  c.say(kConnect);
-  Mono next = c.session.tick(c.now);
-  for (int i = 0; i < 20; ++i) {
-    c.now = next;
-    next = c.session.tick(c.now);
-    EXPECT_EQ(c.out(), "PING\r\n");
-    c.now = c.now + 7 * kMillisecond;
-    c.feed("PONG\r\n");
-    EXPECT_EQ(c.session.stats().rtt, 7 * kMillisecond);
-  }
-  EXPECT_FALSE(c.session.closing());
-}
-
-TEST(ClientSession, AnyTrafficKeepsAlive) {
-  Host h;
-  SessionLimits l;
-  l.ping_interval = 10 * kSecond;
-  l.ping_max = 1;
-  Client c(h, l);
-  c.say(kConnect);
-  Mono next = c.session.tick(c.now);
-  for (int i = 0; i < 20; ++i) {
-    c.now = next;
-    next = c.session.tick(c.now);
-    c.now = c.now + kMillisecond;
-    c.feed("PUB a 0\r\n\r\n");  // never answers a ping, but is there
-  }
-  EXPECT_FALSE(c.session.closing());
-}
-
-TEST(ClientSession, UnaskedPongIsNothing) {
-  Host h;
-  Client c(h);
-  c.say(kConnect);
-  EXPECT_EQ(c.say("PONG\r\n"), "");
-  EXPECT_EQ(c.session.stats().rtt, 0);
-}
-
-TEST(ClientSession, CountsMessagesAndBytes) {
-  Host h;
-  Client c(h);
-  c.say(kConnect);
-  c.say("SUB a 1\r\nPUB a 3\r\nabc\r\nPUB b 4\r\nabcd\r\n");
-  EXPECT_EQ(c.session.stats().in_msgs, 2u);
-  EXPECT_EQ(c.session.stats().in_bytes, 7u);
-  EXPECT_EQ(c.session.stats().out_msgs, 1u);
-  EXPECT_EQ(c.session.stats().out_bytes, 3u);
-}
-
-TEST(ClientSession, FirstReasonToCloseStays) {
-  Host h;
-  Client c(h);
-  c.session.close(CloseReason::kServerShutdown);
-  c.session.close(CloseReason::kKicked, "Kicked");
-  EXPECT_EQ(c.session.closing(), CloseReason::kServerShutdown);
-  EXPECT_EQ(c.out(), "");
-  EXPECT_EQ(to_text(CloseReason::kKicked), "Kicked");
 }
 
 }  // namespace

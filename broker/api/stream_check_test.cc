@@ -152,8 +152,6 @@ TEST(StreamCheck, AccountLimits) {
 
 TEST(StreamCheck, WhatIsNotThereYetIsRefusedNotIgnored) {
   const Change kUnsupported[] = {
-      [](auto& s) { s.retention = Retention::kWorkQueue; },
-      [](auto& s) { s.retention = Retention::kInterest; },
       [](auto& s) {
         s.subjects.clear();
         s.mirror.emplace().name = "O";
@@ -172,16 +170,23 @@ TEST(StreamCheck, WhatIsNotThereYetIsRefusedNotIgnored) {
       [](auto& s) { s.allow_batched = true; },
       [](auto& s) { s.allow_msg_schedules = true; },
       [](auto& s) { s.persist_mode = PersistMode::kAsync; },
-      [](auto& s) { s.consumer_limits.max_ack_pending = 1; },
-      [](auto& s) {
-        s.placement = Placement{"c", {}, ""};
-      },
   };
   for (const auto& change : kUnsupported) {
     const auto error = create_error(change);
     EXPECT_NE(error.find("is not supported by this server"), std::string::npos) << error;
   }
   EXPECT_FALSE(unsupported_reason(basic()));
+}
+
+TEST(StreamCheck, QueuesInterestAndPlacementAreTaken) {
+  EXPECT_EQ(create_error([](auto& s) { s.retention = Retention::kWorkQueue; }), "");
+  EXPECT_EQ(create_error([](auto& s) { s.retention = Retention::kInterest; }), "");
+  EXPECT_EQ(create_error([](auto& s) { s.consumer_limits = {kSecond, 10}; }), "");
+  EXPECT_EQ(create_error([](auto& s) {
+              s.placement = Placement{"c", {"tag"}, ""};
+            }),
+            "")
+      << "one node ignores it, as nats-server does";
 }
 
 TEST(StreamCheck, Updates) {

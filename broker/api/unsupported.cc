@@ -18,17 +18,13 @@ constexpr Row<S> kStreamRows[] = {
     {"mirror_direct", [](const S& c) { return c.mirror_direct; }},
     {"republish", [](const S& c) { return c.republish.has_value(); }},
     {"subject_transform", [](const S& c) { return c.subject_transform.has_value(); }},
-    {"interest retention", [](const S& c) { return c.retention == Retention::kInterest; }},
-    {"workqueue retention", [](const S& c) { return c.retention == Retention::kWorkQueue; }},
     {"s2 compression", [](const S& c) { return c.compression == Compression::kS2; }},
-    {"consumer_limits", [](const S& c) { return c.consumer_limits != ConsumerLimits{}; }},
     {"subject_delete_marker_ttl", [](const S& c) { return c.subject_delete_marker_ttl != 0; }},
     {"allow_msg_counter", [](const S& c) { return c.allow_msg_counter; }},
     {"allow_atomic", [](const S& c) { return c.allow_atomic; }},
     {"allow_msg_schedules", [](const S& c) { return c.allow_msg_schedules; }},
     {"allow_batched", [](const S& c) { return c.allow_batched; }},
     {"async persist mode", [](const S& c) { return c.persist_mode == PersistMode::kAsync; }},
-    {"placement", [](const S& c) { return c.placement.has_value(); }},
 };
 
 using C = ConsumerConfig;

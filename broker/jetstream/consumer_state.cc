@@ -66,6 +66,13 @@ bool ConsumerState::needs(StreamSeq seq) const {
   return pending_.find(seq).has_value() || exceeded_.count(seq) > 0;
 }
 
+StreamSeq ConsumerState::first_needed() const {
+  StreamSeq first = scanned_ + 1;
+  if (!pending_.empty()) first = std::min(first, pending_.front().sseq);
+  if (!exceeded_.empty()) first = std::min(first, exceeded_.begin()->first);
+  return first;
+}
+
 void ConsumerState::drop_skip_list_when_done() {
   if (skip_end_.v == 0) return;
   if (scanned_ < skip_end_ && !skip_list_.empty() && skip_list_.back() > scanned_) return;

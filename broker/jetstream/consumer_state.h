@@ -10,6 +10,7 @@
 //            Checked by consumer_property_test.cc.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -79,6 +80,10 @@ class ConsumerState {
   /// For interest and work-queue retention, for a subject that matches the filter: the message is
   /// not delivered yet, pending, or exceeded.
   bool needs(StreamSeq seq) const;
+  /// No sequence below is one that it needs().
+  StreamSeq first_needed() const;
+  /// Every matching sequence above is one that it needs().
+  StreamSeq looked_at() const { return std::max(scanned_, skip_end_); }
 
   /// Applies one record; `finished` gets the stream sequences that this consumer no longer needs
   /// (acked, terminated; delivered for ack none), each once, in no particular order.

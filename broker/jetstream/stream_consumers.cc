@@ -12,11 +12,21 @@ namespace {
 
 using api::ErrCode;
 
+constexpr std::size_t kFewConsumers = 8;                // looking at them all is as good as remembering
+constexpr std::size_t kWitnessesMax = 64 * 1024;        // about 3 MiB
+constexpr std::uint64_t kOddMix = 0x9e3779b97f4a7c15u;  // spreads consecutive numbers
+
 bool matches(const api::ConsumerConfig& config, std::string_view literal) {
   if (!config.filter_subject.empty()) return subject::matches(config.filter_subject, literal);
   if (config.filter_subjects.empty()) return true;
   return std::any_of(config.filter_subjects.begin(), config.filter_subjects.end(),
                      [&](const std::string& f) { return subject::matches(f, literal); });
+}
+
+/// The same for the same pair, and in no order that acknowledgements could follow.
+std::uint64_t rank(StreamSeq seq, std::uint32_t consumer) {
+  std::uint64_t x = (seq.v * kOddMix) ^ (consumer * 0xff51afd7ed558ccdu);
+  return (x ^ (x >> 29)) * kOddMix;
 }
 
 /// Why an existing consumer cannot become `now`; empty if it can. Texts as nats-server's.
@@ -94,7 +104,7 @@ Status StreamMachine::add_consumer(const CreateConsumerCommand& c, api::Consumer
 
 void StreamMachine::index_consumer(ConsumerState& consumer) {
   by_id_.emplace(consumer.id(), &consumer);
-  interest_.add(filters_of(consumer.config()));
+  filters_.set(consumer.id(), filters_of(consumer.config()));
 }
 
 Status StreamMachine::change_consumer(ConsumerState& consumer, const api::ConsumerConfig& config,
@@ -104,14 +114,13 @@ Status StreamMachine::change_consumer(ConsumerState& consumer, const api::Consum
     return ok();
   }
   if (refuse_on_work_queue(consumer.name(), config, out)) return ok();
-  api::ConsumerConfig old = consumer.config();
-  interest_.remove(filters_of(old));
-  interest_.add(filters_of(config));
+  std::vector<std::string> old = filters_of(consumer.config());
+  StreamSeq needed_from = consumer.first_needed();
   consumer.set_config(config);
+  filters_.set(consumer.id(), filters_of(config));
   dirty_consumers_.insert(consumer.id());
   out.consumer_change = ConsumerChange::kUpdated;
-  if (filters_of(old) == filters_of(config)) return ok();
-  return drop_unwanted(old, consumer.ack_floor().stream + 1, out);
+  return old == filters_of(config) ? ok() : drop_unwanted(needed_from, old);
 }
 
 bool StreamMachine::refuse_on_work_queue(std::string_view name, const api::ConsumerConfig& config,
@@ -183,12 +192,12 @@ Status StreamMachine::apply_delete_consumer(const Command& command, Outcome& out
   std::unique_ptr<ConsumerState> gone = std::move(it->second);
   consumers_.erase(it);
   by_id_.erase(gone->id());
-  interest_.remove(filters_of(gone->config()));
+  filters_.remove(gone->id());
   dirty_consumers_.erase(gone->id());
   if (gone->id() < consumers_written_below_) removed_consumers_.insert(gone->id());
   out.consumer_id = gone->id();
   out.consumer_change = ConsumerChange::kDeleted;
-  return drop_unwanted(gone->config(), gone->ack_floor().stream + 1, out);
+  return drop_unwanted(gone->first_needed(), filters_of(gone->config()));
 }
 
 Status StreamMachine::apply_progress(const Command& command, Outcome& out) {
@@ -216,32 +225,63 @@ Status StreamMachine::release(const std::vector<SeqRange>& finished, Outcome& ou
   if (config_.retention == api::Retention::kLimits || config_.sealed) return ok();
   for (const SeqRange& range : finished) {
     StreamSeq last = std::min(range.last, store_.state().last_seq);
-    for (StreamSeq seq = std::max(range.first, store_.state().first_seq); seq <= last; ++seq) {
-      if (config_.retention == api::Retention::kInterest && consumers_.size() > 1) {
-        ASSIGN_OR_RETURN(auto message, store_.load(seq));
-        if (!message || wanted(seq, message->subject())) continue;
-      }
-      RETURN_IF_ERROR(remove_one(seq, out));
-    }
+    for (StreamSeq seq = std::max(range.first, store_.state().first_seq); seq <= last; ++seq)
+      RETURN_IF_ERROR(release_one(seq, out));
   }
   return ok();
 }
 
-bool StreamMachine::wanted(StreamSeq seq, std::string_view subject) const {
-  return std::any_of(consumers_.begin(), consumers_.end(), [&](const auto& row) {
-    return row.second->needs(seq) && matches(row.second->config(), subject);
-  });
+// What no consumer needs is removed without a report: there is nobody to tell.
+Status StreamMachine::release_one(StreamSeq seq, Outcome& out) {
+  if (consumers_.size() > 1) {
+    if (config_.retention == api::Retention::kWorkQueue) {
+      // A consumer may have been given what another one, whose filter was changed, finishes now.
+      RETURN_IF_ERROR(remove_one(seq, out));
+      return ok();
+    }
+    ASSIGN_OR_RETURN(auto message, store_.load(seq));
+    if (!message || wanted(seq, message->subject())) return ok();
+  }
+  RETURN_IF_ERROR(store_.remove(seq));
+  return ok();
 }
 
-Status StreamMachine::drop_unwanted(const api::ConsumerConfig& gone, StreamSeq from, Outcome& out) {
-  if (config_.retention != api::Retention::kInterest || config_.sealed) return ok();
-  store::Filter filter = filters_of(gone);
-  for (StreamSeq at = from;;) {
-    ASSIGN_OR_RETURN(auto message, store_.next(filter, at));
-    if (!message) return ok();
-    at = message->seq + 1;
-    if (!wanted(message->seq, message->subject())) RETURN_IF_ERROR(remove_one(message->seq, out));
+bool StreamMachine::wanted(StreamSeq seq, std::string_view subject) {
+  auto witness = witnesses_.find(seq.v);
+  if (witness != witnesses_.end()) {
+    const ConsumerState* c = find_consumer(witness->second);
+    if (c && c->needs(seq) && matches(c->config(), subject)) return true;
+    witnesses_.erase(witness);
   }
+  const auto& ids = filters_.match(subject);
+  const std::uint32_t* last_to_finish = nullptr;  // a guess by lot, good for any order of acks
+  for (const std::uint32_t& id : ids) {
+    if (!find_consumer(id)->needs(seq)) continue;
+    if (ids.size() <= kFewConsumers) return true;
+    if (!last_to_finish || rank(seq, id) > rank(seq, *last_to_finish)) last_to_finish = &id;
+  }
+  if (!last_to_finish) return false;
+  if (witnesses_.size() >= kWitnessesMax) witnesses_.clear();
+  witnesses_.emplace(seq.v, *last_to_finish);
+  return true;
+}
+
+// Interest retention: something that stands for `filter`, at or above `from`, may have lost its last
+// consumer.
+Status StreamMachine::drop_unwanted(StreamSeq from, const store::Filter& filter) {
+  if (config_.retention != api::Retention::kInterest || config_.sealed) return ok();
+  StreamSeq lowest = store_.state().last_seq + 1;  // below, nobody needs anything
+  StreamSeq last = store_.state().last_seq;        // above, a consumer without a filter needs all
+  for (const auto& [name, consumer] : consumers_) lowest = std::min(lowest, consumer->first_needed());
+  for (std::uint32_t id : filters_.unfiltered()) last = std::min(last, find_consumer(id)->looked_at());
+  RETURN_IF_ERROR(store_.compact(lowest));
+  for (StreamSeq at = std::max(from, lowest); at <= last;) {
+    ASSIGN_OR_RETURN(auto message, store_.next(filter, at));
+    if (!message || message->seq > last) return ok();
+    at = message->seq + 1;
+    if (!wanted(message->seq, message->subject())) RETURN_IF_ERROR(store_.remove(message->seq));
+  }
+  return ok();
 }
 
 }  // namespace weir::jetstream

@@ -65,14 +65,14 @@ Status StreamMachine::apply_update(const Command& command, Outcome& out) {
     return ok();
   }
   config_revision_ = u.revision;
+  const bool more_may_go = config_.retention != api::Retention::kInterest;
   config_ = std::get<api::StreamConfig>(std::move(decoded));
   config_dirty_ = true;
   out.config_changed = true;
-  interest_.clear();
-  for (const auto& [name, consumer] : consumers_) interest_.add(filters_of(consumer->config()));
   RETURN_IF_ERROR(expire(out));
   RETURN_IF_ERROR(enforce_all_subjects(out));
-  return enforce_totals(out);
+  RETURN_IF_ERROR(enforce_totals(out));
+  return more_may_go ? drop_unwanted(StreamSeq(1), {}) : ok();
 }
 
 std::optional<Wall> StreamMachine::next_due() const {

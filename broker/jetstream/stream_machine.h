@@ -18,6 +18,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "broker/api/consumer_config.h"
@@ -29,7 +30,7 @@
 #include "broker/jetstream/consumer_start.h"
 #include "broker/jetstream/consumer_state.h"
 #include "broker/jetstream/dedupe.h"
-#include "broker/jetstream/interest_set.h"
+#include "broker/jetstream/filter_index.h"
 #include "broker/jetstream/outcome.h"
 #include "broker/jetstream/publish_headers.h"
 #include "broker/store/catalog.h"
@@ -97,6 +98,9 @@ class StreamMachine {
   /// nullptr if there is none.
   const ConsumerState* find_consumer(std::string_view name) const;
   const ConsumerState* find_consumer(std::uint32_t id) const;
+  /// Ids of the consumers whose filters stand for a subject, ascending. Valid until the next call, or
+  /// until a consumer changes.
+  const std::vector<std::uint32_t>& consumers_of(std::string_view literal) { return filters_.match(literal); }
   Wall log_time() const { return now_; }
   std::size_t dedupe_size() const { return dedupe_.size(); }
   /// Rolling hash of everything applied so far. Equal on replicas at the same index.
@@ -141,8 +145,9 @@ class StreamMachine {
   ConsumerStart last_per_subject(const api::ConsumerConfig& config) const;
   bool refuse_on_work_queue(std::string_view name, const api::ConsumerConfig& config, Outcome& out) const;
   Status release(const std::vector<SeqRange>& finished, Outcome& out);
-  Status drop_unwanted(const api::ConsumerConfig& gone, StreamSeq from, Outcome& out);
-  bool wanted(StreamSeq seq, std::string_view subject) const;
+  Status release_one(StreamSeq seq, Outcome& out);
+  Status drop_unwanted(StreamSeq from, const store::Filter& filter);
+  bool wanted(StreamSeq seq, std::string_view subject);
   void index_consumer(ConsumerState& consumer);
 
   // stream_checkpoint.cc
@@ -167,7 +172,10 @@ class StreamMachine {
   DedupeTable dedupe_;
   Consumers consumers_;
   std::map<std::uint32_t, ConsumerState*> by_id_;  // views consumers_
-  InterestSet interest_;                           // of consumers_, kept for interest retention
+  FilterIndex filters_;                            // of consumers_
+  // Of messages that many consumers wait for: one that did not finish it when last looked. Saves looking
+  // at all of them per acknowledgement; not part of the state. Looked up only.
+  std::unordered_map<std::uint64_t, std::uint32_t> witnesses_;
   std::uint32_t next_consumer_id_ = 1;
   std::uint64_t hash_ = 0x9e3779b97f4a7c15u;
 

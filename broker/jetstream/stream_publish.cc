@@ -45,10 +45,11 @@ Status StreamMachine::apply_publish(const Command& command, Outcome& out) {
   if (refuse_by_form(p, h, out)) return ok();
   RETURN_IF_ERROR(refuse_by_sequence(p, h, out));
   if (!out.ok() || refuse_by_history(h, out)) return ok();
-  if (config_.retention == api::Retention::kInterest && !interest_.wants(p.subject)) {
+  if (config_.retention == api::Retention::kInterest && !filters_.wants(p.subject)) {
     StreamSeq seq = store_.state().last_seq + 1;
     store_.skip_to(seq, now_);
     out.seq = seq;
+    if (!h.rollup.empty()) RETURN_IF_ERROR(roll_up(p.subject, h.rollup, out));
   } else {
     RETURN_IF_ERROR(refuse_by_limits(p, out));
     if (!out.ok()) return ok();

@@ -128,6 +128,8 @@ class Group {
   NodeId leader() const { return core_ ? core_->leader() : NodeId(0); }
   /// In force at the end of the log.
   const raft::ConfState& conf() const { return core_ ? core_->conf() : conf_; }
+  /// As far as it is committed and applied.
+  const raft::ConfState& applied_conf() const { return conf_; }
   /// A group of one: whoever else is there, is not a member yet.
   bool alone() const;
   bool started() const { return started_; }

@@ -335,6 +335,110 @@ TEST(Mesh, NoCommonVersionIsRefused) {
   EXPECT_TRUE(w[1].log.contains("no common protocol version: 2 to 9 and 1 to 1"));
 }
 
+/// A peer that follows a script: says hello on a connection of its own, hears what comes.
+struct Scripted final : env::ConnectionHandler, proto::PeerFrameEvents {
+  Scripted(MeshWorld& w, unsigned id, std::uint64_t token, std::uint64_t stamp,
+           std::vector<std::uint64_t> holds)
+      : world(w) {
+    hello.info.id = node_id(id);
+    hello.info.server_id = "NSCRIPT";
+    hello.info.name = "script";
+    hello.info.boot = 1;
+    hello.token = token;
+    hello.stamp = stamp;
+    hello.holds = std::move(holds);
+    w[2].host.dial({"10.0.0.1", 6222}, kSecond, [this](auto c) {
+      connection = std::move(c).value();
+      connection->start(this);
+      say(proto::PeerKind::kHello, proto::encode_hello(hello));
+    });
+    w.time.run_for(50 * kMillisecond);
+  }
+  void say(proto::PeerKind kind, Bytes body) {
+    std::vector<Bytes> slices = {body};
+    auto header = proto::peer_header(static_cast<std::uint8_t>(kind), 0, slices);
+    slices.insert(slices.begin(), Bytes::copy_of(ByteSpan(header)));
+    connection->write(std::move(slices));
+    world.time.run_for(50 * kMillisecond);
+  }
+  void data(ByteSpan bytes) override { EXPECT_TRUE(parser.feed(bytes, *this)); }
+  void drained() override {}
+  void closed(const std::string&) override { over = true; }
+  bool on_frame(proto::PeerFrame f) override {
+    if (f.kind == static_cast<std::uint8_t>(proto::PeerKind::kHello)) {
+      epoch = proto::decode_hello(f.payload.span())->epoch;
+    }
+    if (f.kind == static_cast<std::uint8_t>(proto::PeerKind::kRefuse)) {
+      refused = proto::decode_refuse(f.payload.span())->why;
+    }
+    return true;
+  }
+  MeshWorld& world;
+  proto::PeerHello hello;
+  proto::PeerFrameParser parser;
+  std::unique_ptr<env::Connection> connection;
+  std::optional<std::uint64_t> epoch;
+  std::optional<proto::Refusal> refused;
+  bool over = false;
+};
+
+TEST(Mesh, TheLowerIdDecides) {
+  MeshWorld w(2);
+  ASSERT_TRUE(w[1].start());
+  Scripted first(w, 9, 100, 5, {100});
+  ASSERT_TRUE(first.epoch.has_value());
+  EXPECT_EQ(w[1].ups[9], 1u);
+  Scripted earlier(w, 9, 101, 4, {101});
+  EXPECT_EQ(earlier.refused, proto::Refusal::kDuplicate) << "written before the hello of the link";
+  Scripted holding(w, 9, 102, 6, {100, 102});
+  EXPECT_EQ(holding.refused, proto::Refusal::kDuplicate) << "the other side has the link still";
+  EXPECT_TRUE(earlier.over && holding.over);
+  EXPECT_FALSE(first.over);
+  EXPECT_EQ(w[1].ups[9], 1u);
+  Scripted lost(w, 9, 103, 7, {103});
+  ASSERT_TRUE(lost.epoch.has_value()) << "the other side has lost it";
+  EXPECT_GT(*lost.epoch, *first.epoch);
+  EXPECT_TRUE(first.over);
+  EXPECT_EQ(w[1].ups[9], 2u);
+}
+
+TEST(Mesh, TheHigherIdFollowsTheLatestDecision) {
+  MeshWorld w(2);
+  w[1].info.id = node_id(20);
+  ASSERT_TRUE(w[1].start());
+  Scripted a(w, 9, 100, 5, {100}), b(w, 9, 101, 6, {100, 101}), c(w, 9, 102, 7, {102});
+  EXPECT_FALSE(a.epoch.has_value()) << "it does not decide";
+  EXPECT_FALSE(w[1].linked(9));
+  b.say(proto::PeerKind::kReady, proto::encode_ready({2}));
+  EXPECT_EQ(w[1].ups[9], 1u);
+  a.say(proto::PeerKind::kReady, proto::encode_ready({1}));
+  EXPECT_TRUE(a.over) << "an earlier decision that came late";
+  EXPECT_FALSE(b.over);
+  c.say(proto::PeerKind::kReady, proto::encode_ready({3}));
+  EXPECT_TRUE(b.over);
+  EXPECT_EQ(w[1].ups[9], 2u);
+  Scripted undecided(w, 9, 103, 8, {103});
+  w.time.run_for(3 * kSecond);
+  EXPECT_TRUE(undecided.over);
+  EXPECT_TRUE(w[1].linked(9));
+}
+
+TEST(Mesh, DamageOnALinkThatStandsEndsIt) {
+  for (auto kind :
+       {proto::PeerKind::kHello, proto::PeerKind::kReady, proto::PeerKind::kPing, proto::PeerKind::kPong,
+        proto::PeerKind::kGossip, proto::PeerKind::kInfo, proto::PeerKind::kAsk, proto::PeerKind::kAnswer}) {
+    MeshWorld w(2);
+    ASSERT_TRUE(w[1].start());
+    Scripted peer(w, 9, 100, 5, {100});
+    peer.say(static_cast<proto::PeerKind>(15), Bytes::copy_of("of a later version"));
+    EXPECT_TRUE(w[1].linked(9));
+    peer.say(kind, Bytes::copy_of("\xff"));
+    EXPECT_TRUE(peer.over) << static_cast<int>(kind);
+    EXPECT_FALSE(w[1].linked(9));
+    EXPECT_EQ(w[1].log.count(Level::kError), 1u);
+  }
+}
+
 // ---- frames -----------------------------------------------------------------------------------
 
 struct Pair : MeshWorld {

@@ -1,5 +1,9 @@
 // Expected answers were recorded from nats-server 2.15.1.
+#include <algorithm>
+
+#include "broker/base/prng.h"
 #include "broker/jetstream/stream_harness.h"
+#include "broker/subject/subject.h"
 
 namespace weir::jetstream {
 namespace {
@@ -228,6 +232,298 @@ TEST(Interest, NarrowedFilterReleases) {
   EXPECT_EQ(h.create(consumer("A", "b")), "updated");
   EXPECT_EQ(h.live(), "2 | 2");
   EXPECT_EQ(h.pub("a"), "skip 3");
+}
+
+Progress exceed(std::uint64_t upto, std::vector<SeqRange> exceeded) {
+  Progress p;
+  p.delivered_cseq = ConsumerSeq(upto);
+  p.delivered_sseq = p.scanned = StreamSeq(upto);
+  p.exceeded = std::move(exceeded);
+  return p;
+}
+
+TEST(WorkQueue, MaxDeliverKeepsUntilSomebodyDecides) {
+  Harness h(with(api::Retention::kWorkQueue));
+  for (int i = 0; i < 3; ++i) h.pub("a");
+  h.create(consumer("C"));
+  h.progress(1, deliver(1, 1, 3, {range(2, 2)}));
+  h.progress(1, exceed(3, {range(1, 1)}));
+  EXPECT_EQ(h.live(), "1 3 | 3");
+  Progress late = exceed(3, {});
+  late.acked = {range(1, 1)};
+  h.progress(1, late);
+  EXPECT_EQ(h.live(), "3 | 3") << "an ack that comes after all counts";
+  Progress term = exceed(3, {});
+  term.termed = {range(3, 3)};
+  h.progress(1, term);
+  EXPECT_EQ(h.live(), "| 3");
+}
+
+TEST(WorkQueue, SpaceComesBackWithAcks) {
+  auto c = with(api::Retention::kWorkQueue);
+  c.discard = api::Discard::kNew;
+  c.max_msgs = 2;
+  Harness h(c);
+  h.create(consumer("C"));
+  EXPECT_EQ(h.pub("a"), "1");
+  EXPECT_EQ(h.pub("a"), "2");
+  EXPECT_EQ(h.pub("a"), "10077 maximum messages exceeded");
+  h.progress(1, deliver(1, 1, 1, {range(1, 1)}));
+  EXPECT_EQ(h.pub("a"), "3");
+  EXPECT_EQ(h.live(), "2 3 | 3");
+}
+
+TEST(WorkQueue, AnotherConsumerIsToldOfWhatGoes) {
+  Harness h(with(api::Retention::kWorkQueue));
+  h.pub("w.1");
+  h.create(consumer("A", "w.1"));
+  h.progress(1, deliver(1, 1, 1, {}));
+  EXPECT_EQ(h.create(consumer("A", "w.2")), "updated");
+  EXPECT_EQ(h.create(consumer("B", "w.1")), "created 2");
+  h.machine->watch_removals(StreamSeq(1));
+  Progress ack = exceed(1, {});
+  ack.acked = {range(1, 1)};
+  h.progress(1, ack);
+  EXPECT_EQ(h.live(), "| 1");
+  ASSERT_EQ(h.out.removed.size(), 1u) << "B counts it as pending";
+  EXPECT_EQ(h.out.removed[0].subject, "w.1");
+}
+
+TEST(WorkQueue, SealedKeepsEverything) {
+  auto c = with(api::Retention::kWorkQueue);
+  Harness h(c);
+  h.pub("a");
+  h.create(consumer("C"));
+  c.name = "S";
+  c.subjects = {">"};
+  c.sealed = true;
+  EXPECT_EQ(h.update(c, 1), "1 | 1");
+  h.progress(1, deliver(1, 1, 1, {range(1, 1)}));
+  EXPECT_EQ(h.live(), "1 | 1");
+}
+
+TEST(Interest, AcksAreNotReported) {
+  Harness h(with(api::Retention::kInterest));
+  h.create(consumer("A"));
+  h.pub("a");
+  h.machine->watch_removals(StreamSeq(1));
+  h.progress(1, deliver(1, 1, 1, {range(1, 1)}));
+  EXPECT_EQ(h.live(), "| 1");
+  EXPECT_TRUE(h.out.removed.empty()) << "nobody waits for it";
+}
+
+TEST(Interest, MaxDeliverKeepsUntilTheConsumerGoes) {
+  Harness h(with(api::Retention::kInterest));
+  h.create(consumer("A"));
+  h.create(consumer("B"));
+  for (int i = 0; i < 4; ++i) h.pub("a");
+  h.progress(1, deliver(1, 1, 4, {range(3, 4)}));
+  h.progress(1, exceed(4, {range(1, 2)}));
+  h.progress(2, deliver(1, 1, 4, {range(1, 4)}));
+  EXPECT_EQ(h.live(), "1 2 | 4");
+  h.drop("B");
+  EXPECT_EQ(h.live(), "1 2 | 4");
+  h.drop("A");
+  EXPECT_EQ(h.live(), "| 4") << "they lie below the ack floor of A";
+}
+
+TEST(Interest, LateConsumersNeedOnlyWhatTheyGet) {
+  Harness h(with(api::Retention::kInterest));
+  h.create(consumer("A"));
+  for (int i = 0; i < 3; ++i) h.pub("a");
+  auto late = consumer("N");
+  late.deliver_policy = api::DeliverPolicy::kNew;
+  h.create(late);
+  h.pub("a");
+  h.pub("a");
+  h.drop("A");
+  EXPECT_EQ(h.live(), "4 5 | 5");
+  h.create(consumer("B"));
+  h.progress(3, deliver(1, 4, 5, {range(4, 4)}));
+  EXPECT_EQ(h.live(), "4 5 | 5");
+  h.drop("N");
+  EXPECT_EQ(h.live(), "5 | 5");
+}
+
+TEST(Interest, AckNoneAndAckAll) {
+  Harness h(with(api::Retention::kInterest));
+  auto none = consumer("N");
+  none.ack_policy = api::AckPolicy::kNone;
+  h.create(none);
+  for (int i = 0; i < 3; ++i) h.pub("a");
+  h.progress(1, deliver(1, 1, 2, {}));
+  EXPECT_EQ(h.live(), "3 | 3") << "delivered is enough";
+  auto all = consumer("L");
+  all.ack_policy = api::AckPolicy::kAll;
+  h.create(all);
+  h.pub("a");
+  h.progress(1, deliver(3, 3, 4, {}));
+  EXPECT_EQ(h.live(), "3 4 | 4");
+  h.progress(2, deliver(1, 3, 4, {range(1, 4)}));
+  EXPECT_EQ(h.live(), "| 4");
+}
+
+TEST(Interest, RetentionBecomesInterestAndBack) {
+  api::StreamConfig c;
+  c.name = "S";
+  c.subjects = {">"};
+  c.duplicate_window = kMinute;
+  Harness h(c);
+  for (const char* s : {"a", "a", "b", "b", "c", "c"}) h.pub(s);
+  h.create(consumer("A"));
+  h.create(consumer("B", "b"));
+  h.progress(1, deliver(1, 1, 4, {range(1, 4)}));
+  h.progress(2, deliver(1, 3, 3, {range(3, 3)}));
+  EXPECT_EQ(h.live(), "1 2 3 4 5 6 | 6");
+  c.retention = api::Retention::kInterest;
+  EXPECT_EQ(h.update(c, 1), "4 5 6 | 6");
+  c.description = "again";
+  EXPECT_EQ(h.update(c, 2), "4 5 6 | 6");
+  c.retention = api::Retention::kLimits;
+  EXPECT_EQ(h.update(c, 3), "4 5 6 | 6");
+  h.progress(2, deliver(2, 4, 4, {range(4, 4)}));
+  EXPECT_EQ(h.live(), "4 5 6 | 6");
+  h.drop("A");
+  h.drop("B");
+  c.retention = api::Retention::kInterest;
+  EXPECT_EQ(h.update(c, 4), "| 6") << "without consumers nothing is wanted";
+  EXPECT_EQ(h.pub("a"), "skip 7");
+}
+
+TEST(Interest, RollupWorksOnWhatNobodyWantsToo) {
+  auto c = with(api::Retention::kInterest);
+  c.allow_rollup_hdrs = true;
+  Harness h(c);
+  h.create(consumer("A", "i.2"));
+  h.pub("i.2");
+  h.pub("i.2");
+  EXPECT_EQ(h.pub("i.1", {{"Nats-Rollup", "all"}}), "skip 3");
+  EXPECT_EQ(h.live(), "| 3");
+}
+
+/// What should be there: a message is, while a consumer that wants its subject is not done with it.
+class InterestModel {
+ public:
+  explicit InterestModel(std::uint64_t seed) : prng_(seed), h_(with(api::Retention::kInterest)) {}
+
+  void run() {
+    for (int i = 0; i < 600 && !::testing::Test::HasFailure(); ++i) {
+      act();
+      check();
+      if (prng_.chance(1, 60)) restart();
+    }
+  }
+
+ private:
+  struct Model {
+    std::uint32_t id;
+    std::vector<std::string> filters;
+    std::uint64_t cseq = 0, seen;
+    std::map<std::uint64_t, bool> open;  // delivered and not finished; true: over max_deliver
+    bool wants(const std::string& s) const {
+      return filters.empty() || std::any_of(filters.begin(), filters.end(),
+                                            [&](const std::string& f) { return subject::matches(f, s); });
+    }
+  };
+
+  std::string any_subject() { return std::string(1, "abc"[prng_.below(3)]) + "." + "xy"[prng_.below(2)]; }
+  std::vector<std::string> any_filters() {
+    static const std::vector<std::string> kFilters = {"a.*", "b.x", "*.y", "c.>", "a.x"};
+    std::vector<std::string> filters;
+    if (prng_.chance(1, 2)) filters.push_back(kFilters[prng_.below(5)]);
+    return filters;
+  }
+  std::string pick() {
+    return std::next(all_.begin(), static_cast<std::ptrdiff_t>(prng_.below(all_.size())))->first;
+  }
+
+  void act() {
+    std::uint64_t what = prng_.below(100);
+    if (what < 40) return publish();
+    if (what < 50 && all_.size() < 20) return create("c" + std::to_string(prng_.below(30)));
+    if (all_.empty()) return;
+    if (what < 53) {
+      std::string name = pick();
+      h_.drop(name);
+      all_.erase(name);
+    } else if (what < 60) {
+      create(pick());  // with other filters
+    } else {
+      work(all_.at(pick()));
+    }
+  }
+  void publish() {
+    std::string s = any_subject();
+    h_.publish(s);
+    subjects_[++last_] = s;
+  }
+  void create(const std::string& name) {
+    auto c = consumer(name);
+    c.filter_subjects = any_filters();
+    bool there = all_.contains(name);
+    h_.create(c);
+    if (there) {
+      all_.at(name).filters = c.filter_subjects;
+    } else {
+      all_[name] = {h_.out.consumer_id, c.filter_subjects, 0, h_.store->state().first_seq.v - 1, {}};
+      if (last_ == 0) all_[name].seen = 0;
+    }
+  }
+  /// Delivers what comes next and finishes some of what is open.
+  void work(Model& m) {
+    Progress p;
+    for (std::uint64_t n = prng_.below(6); n > 0; --n) {
+      auto next = h_.store->next(m.filters, StreamSeq(m.seen + 1)).value();
+      if (!next) break;
+      m.seen = next->seq.v;
+      m.open[m.seen] = false;
+      p.delivered.push_back({ConsumerSeq(++m.cseq), next->seq, 1});
+    }
+    p.delivered_cseq = ConsumerSeq(m.cseq);
+    p.delivered_sseq = p.scanned = StreamSeq(m.seen);
+    for (auto it = m.open.begin(); it != m.open.end();) {
+      SeqRange one = range(it->first, it->first);
+      if (!it->second && prng_.chance(1, 10)) {
+        p.exceeded.push_back(one);
+        it->second = true;
+      } else if (prng_.chance(1, 3)) {
+        p.acked.push_back(one);
+        it = m.open.erase(it);
+        continue;
+      }
+      ++it;
+    }
+    ASSERT_EQ(h_.progress(m.id, p), "ok");
+  }
+  void check() {
+    for (auto it = subjects_.begin(); it != subjects_.end();) {
+      bool needed = std::any_of(all_.begin(), all_.end(), [&](const auto& row) {
+        const Model& m = row.second;
+        return m.wants(it->second) && (it->first > m.seen || m.open.contains(it->first));
+      });
+      it = needed ? std::next(it) : subjects_.erase(it);
+    }
+    std::string expected;
+    for (const auto& [seq, s] : subjects_) expected += std::to_string(seq) + " ";
+    ASSERT_EQ(h_.live(), expected + "| " + std::to_string(last_));
+  }
+  void restart() {
+    h_.checkpoint();
+    ASSERT_TRUE(h_.reopen());
+  }
+
+  Prng prng_;
+  Harness h_;
+  std::map<std::string, Model> all_;
+  std::map<std::uint64_t, std::string> subjects_;
+  std::uint64_t last_ = 0;
+};
+
+TEST(Interest, HoldsExactlyWhatIsNeeded) {
+  for (std::uint64_t seed = 1; seed <= 60 && !::testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE(seed);
+    InterestModel(seed).run();
+  }
 }
 
 }  // namespace

@@ -371,6 +371,26 @@ std::string encode_stream_list(const StreamList& list) {
   return r.done();
 }
 
+std::string encode_stream_list(const StreamListParts& list) {
+  Reply r(ReplyType::kStreamList);
+  write_paging(r.w, list.paging);
+  r.w.begin_array("streams");
+  for (const std::string& info : list.streams) r.w.raw(info);
+  r.w.end_array();
+  r.w.field_if("missing", list.missing);
+  r.w.field_if("offline", list.offline);
+  return r.done();
+}
+
+std::string encode_stream_info_object(const StreamInfo& info) {
+  std::string out;
+  JsonWriter w(out);
+  w.begin_object();
+  write_stream_info_fields(w, info);
+  w.end_object();
+  return out;
+}
+
 std::string encode_stream_purge(std::uint64_t purged) {
   Reply r(ReplyType::kStreamPurge);
   r.w.field("success", true);

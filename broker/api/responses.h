@@ -246,6 +246,15 @@ struct StreamList {
   Paging paging;
 };
 std::string encode_stream_list(const StreamList& list);
+/// A list of what several nodes answered: `streams` are objects of encode_stream_info_object().
+struct StreamListParts {
+  std::vector<std::string> streams;
+  std::vector<std::string> missing;
+  OfflineReasons offline;
+  Paging paging;
+};
+std::string encode_stream_list(const StreamListParts& list);
+std::string encode_stream_info_object(const StreamInfo& info);
 std::string encode_stream_purge(std::uint64_t purged);
 std::string encode_msg_get(const StoredMsg& msg);
 std::string encode_stream_snapshot(const StreamConfig& config, const StreamState& state);

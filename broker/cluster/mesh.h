@@ -58,6 +58,7 @@ enum class Method : std::uint16_t {
   kStreamState = 5,  // state of a stream group: see server/state_transfer
   kStreamInfo = 6,   // JSON info of streams led or held there
   kApi = 7,          // a JetStream API request, answered with its JSON
+  kGroupMembers = 8,  // varint group; its leader answers with raft::encode_conf
 };
 
 /// What one node tells the others of itself (proto/peer_body.h). Changes are told with Mesh::update_self().

@@ -41,7 +41,7 @@ struct FeatureInfo {
 };
 
 inline constexpr std::array kFeatures = {
-    FeatureInfo{Feature::kCluster, "cluster", false},
+    FeatureInfo{Feature::kCluster, "cluster", true},
     FeatureInfo{Feature::kTls, "tls", false},
     FeatureInfo{Feature::kWebsocket, "websocket", false},
     FeatureInfo{Feature::kLeafNodes, "leafnodes", false},

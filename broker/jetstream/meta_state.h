@@ -116,6 +116,8 @@ class MetaState {
   const std::map<NodeId, MetaNode>& nodes() const { return nodes_; }
   MetaLoad load(NodeId node) const;
 
+  /// Ids below were given; those of them that find() does not know belonged to streams that are gone.
+  GroupId next_group() const { return next_group_; }
   std::uint64_t revision() const { return revision_; }
   std::uint64_t hash() const { return hash_; }
 

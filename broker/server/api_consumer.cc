@@ -68,6 +68,7 @@ void ApiServer::consumer_create(ApiRequest& r) {
   }
   api::ConsumerRules rules;
   rules.pedantic = request.pedantic;
+  rules.clustered = js_.context().cluster != nullptr;
   rules.max_ack_pending =
       lower_limit(options_.jetstream.limits.max_ack_pending, r.account->js_limits.max_ack_pending);
   rules.max_request_batch = options_.jetstream.limits.max_request_batch;
@@ -132,9 +133,12 @@ void ApiServer::consumer_delete(ApiRequest& r) {
                 });
 }
 
+// Consumers live in the stream's group: it is the stream's leadership that moves.
 void ApiServer::consumer_step_down(ApiRequest& r) {
   constexpr auto kType = ReplyType::kConsumerLeaderStepDown;
-  if (consumer_or_fail(r, kType)) fail(r, kType, ErrCode::kClusterRequired);
+  if (!consumer_or_fail(r, kType)) return;
+  if (!js_.context().cluster) return fail(r, kType, ErrCode::kClusterRequired);
+  step_down(r, kType, js_.find(*r.account, r.tokens[3])->group());
 }
 
 }  // namespace weir::server

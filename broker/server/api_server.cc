@@ -49,6 +49,7 @@ ApiServer::ApiServer(env::Env& env, const config::Options& options, Router& rout
     : env_(env), options_(options), router_(router), js_(js), prng_(env.random.next()) {}
 
 ApiServer::~ApiServer() {
+  env_.loop.cancel(retry_timer_);
   for (auto& gate : gates_) {
     for (auto& sub : gate->subscriptions) router_.remove(gate->account, *sub);
   }
@@ -57,28 +58,32 @@ ApiServer::~ApiServer() {
 const std::vector<ApiServer::Route>& ApiServer::routes() {
   using S = ApiServer;
   static const std::vector<Route> kRoutes = {
-      {"CONSUMER.MSG.NEXT.*.*", ReplyType::kSystem, &S::next},  // first: the one that is asked most
+      {"CONSUMER.MSG.NEXT.*.*", ReplyType::kSystem, &S::next, Scope::kStream,
+       3},  // first: the one that is asked most
       {"INFO", ReplyType::kAccountInfo, &S::info},
-      {"STREAM.CREATE.*", ReplyType::kStreamCreate, &S::stream_create},
-      {"STREAM.UPDATE.*", ReplyType::kStreamUpdate, &S::stream_update},
+      {"STREAM.CREATE.*", ReplyType::kStreamCreate, &S::stream_create, Scope::kMeta},
+      {"STREAM.UPDATE.*", ReplyType::kStreamUpdate, &S::stream_update, Scope::kMeta},
       {"STREAM.NAMES", ReplyType::kStreamNames, &S::stream_names},
       {"STREAM.LIST", ReplyType::kStreamList, &S::stream_list},
-      {"STREAM.INFO.*", ReplyType::kStreamInfo, &S::stream_info},
-      {"STREAM.DELETE.*", ReplyType::kStreamDelete, &S::stream_delete},
-      {"STREAM.PURGE.*", ReplyType::kStreamPurge, &S::stream_purge},
-      {"STREAM.MSG.GET.*", ReplyType::kStreamMsgGet, &S::msg_get},
-      {"STREAM.MSG.DELETE.*", ReplyType::kStreamMsgDelete, &S::msg_delete},
-      {"STREAM.LEADER.STEPDOWN.*", ReplyType::kStreamLeaderStepDown, &S::stream_step_down},
-      {"DIRECT.GET.*", ReplyType::kStreamMsgGet, &S::direct_get},
-      {"DIRECT.GET.*.>", ReplyType::kStreamMsgGet, &S::direct_get_last},
-      {"CONSUMER.CREATE.*", ReplyType::kConsumerCreate, &S::consumer_create},
-      {"CONSUMER.CREATE.*.>", ReplyType::kConsumerCreate, &S::consumer_create},
-      {"CONSUMER.DURABLE.CREATE.*.*", ReplyType::kConsumerCreate, &S::consumer_create},
-      {"CONSUMER.NAMES.*", ReplyType::kConsumerNames, &S::consumer_names},
-      {"CONSUMER.LIST.*", ReplyType::kConsumerList, &S::consumer_list},
-      {"CONSUMER.INFO.*.*", ReplyType::kConsumerInfo, &S::consumer_info},
-      {"CONSUMER.DELETE.*.*", ReplyType::kConsumerDelete, &S::consumer_delete},
-      {"CONSUMER.LEADER.STEPDOWN.*.*", ReplyType::kConsumerLeaderStepDown, &S::consumer_step_down},
+      {"STREAM.INFO.*", ReplyType::kStreamInfo, &S::stream_info, Scope::kStream, 2},
+      {"STREAM.DELETE.*", ReplyType::kStreamDelete, &S::stream_delete, Scope::kMeta},
+      {"STREAM.PURGE.*", ReplyType::kStreamPurge, &S::stream_purge, Scope::kStream, 2},
+      {"STREAM.MSG.GET.*", ReplyType::kStreamMsgGet, &S::msg_get, Scope::kStream, 3},
+      {"STREAM.MSG.DELETE.*", ReplyType::kStreamMsgDelete, &S::msg_delete, Scope::kStream, 3},
+      {"STREAM.LEADER.STEPDOWN.*", ReplyType::kStreamLeaderStepDown, &S::stream_step_down, Scope::kStream, 3},
+      {"STREAM.PEER.REMOVE.*", ReplyType::kStreamRemovePeer, &S::stream_remove_peer, Scope::kMeta},
+      {"META.LEADER.STEPDOWN", ReplyType::kMetaLeaderStepDown, &S::meta_step_down, Scope::kMeta},
+      {"DIRECT.GET.*", ReplyType::kStreamMsgGet, &S::direct_get, Scope::kReplica, 2},
+      {"DIRECT.GET.*.>", ReplyType::kStreamMsgGet, &S::direct_get_last, Scope::kReplica, 2},
+      {"CONSUMER.CREATE.*", ReplyType::kConsumerCreate, &S::consumer_create, Scope::kStream, 2},
+      {"CONSUMER.CREATE.*.>", ReplyType::kConsumerCreate, &S::consumer_create, Scope::kStream, 2},
+      {"CONSUMER.DURABLE.CREATE.*.*", ReplyType::kConsumerCreate, &S::consumer_create, Scope::kStream, 3},
+      {"CONSUMER.NAMES.*", ReplyType::kConsumerNames, &S::consumer_names, Scope::kStream, 2},
+      {"CONSUMER.LIST.*", ReplyType::kConsumerList, &S::consumer_list, Scope::kStream, 2},
+      {"CONSUMER.INFO.*.*", ReplyType::kConsumerInfo, &S::consumer_info, Scope::kStream, 2},
+      {"CONSUMER.DELETE.*.*", ReplyType::kConsumerDelete, &S::consumer_delete, Scope::kStream, 2},
+      {"CONSUMER.LEADER.STEPDOWN.*.*", ReplyType::kConsumerLeaderStepDown, &S::consumer_step_down,
+       Scope::kStream, 3},
   };
   return kRoutes;
 }
@@ -120,6 +125,7 @@ void ApiServer::enqueue(Account& account, const session::Inbound& m) {
 }
 
 bool ApiServer::run() {
+  if (std::exchange(retry_, false)) retry_held();
   for (std::size_t n = 0; n < kRequestsPerTurn && !queue_.empty(); ++n) {
     ApiRequest r = std::move(queue_.front());
     queue_.pop_front();
@@ -135,9 +141,11 @@ std::string_view ApiRequest::rest(std::size_t token) const {
 }
 
 void ApiServer::handle(ApiRequest& r) {
+  r.tokens.clear();
+  if (r.internal) return stream_applied(r);
   for (subject::Tokens t(std::string_view(r.subject).substr(kPrefix.size())); t.next();)
     r.tokens.push_back(t.token());
-  ++js_.api.total;
+  if (r.since.ns == 0) ++js_.api.total;
   for (const Route& route : routes()) {
     if (!route_matches(route.pattern, r.tokens)) continue;
     if (!r.account->jetstream) return fail(r, route.type, ErrCode::kNotEnabledForAccount);
@@ -145,6 +153,7 @@ void ApiServer::handle(ApiRequest& r) {
     if (level && parse_u64(*level).value_or(0) > static_cast<std::uint64_t>(kApiLevel)) {
       return fail(r, route.type, ErrCode::kRequiredApiLevel);
     }
+    if (pass_on(r, route)) return;
     return (this->*route.handler)(r);
   }
   fail(r, ReplyType::kSystem, r.account->jetstream ? ErrCode::kBadRequest : ErrCode::kNotEnabledForAccount);
@@ -202,10 +211,11 @@ std::string ApiServer::random_name() {
   return make_nuid(prng_).substr(0, 8);
 }
 
-void ApiServer::on_ack(Account& account, const session::Inbound& m) {
+void ApiServer::on_ack(Account& account, const session::Inbound& m, std::uint8_t hops) {
   auto subject = proto::parse_ack_subject(m.subject);
   if (!subject) return;
   StreamHost* stream = js_.find(account, subject->stream);
+  if (!stream || !stream->group().leading()) return pass_ack(account, subject->stream, m, hops);
   ConsumerHost* consumer = stream ? stream->consumer(subject->consumer) : nullptr;
   auto body = api::decode_ack_body(m.payload());
   if (!consumer || !body) return;

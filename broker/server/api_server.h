@@ -26,6 +26,9 @@ struct ApiRequest {
   std::string reply;
   std::string headers;
   std::string body;
+  std::uint8_t hops = 0;                           // from node to node so far
+  bool internal = false;                           // the second half of a request, from another node
+  Mono since;                                      // first held back, waiting for a leader; 0 = never
   std::vector<std::string_view> tokens;            // of `subject` after "$JS.API."
   std::string_view rest(std::size_t token) const;  // from that token to the end
 };
@@ -41,21 +44,48 @@ class ApiServer {
   session::Listener& acks(Account& account);
   /// End of turn: handles up to a bounded number. True if more wait.
   bool run();
+  /// A request or an ack that came in at another node.
+  void forwarded(Account& account, const Forwarded& f);
+  /// Answers questions of other nodes from now on.
+  void join_cluster(cluster::Mesh& mesh);
+  /// Requests that wait for a leader are tried again.
+  void leaders_changed() { retry_ = true; }
 
  private:
   struct Gate;  // listener of one account
   struct Acks;
   using Handler = void (ApiServer::*)(ApiRequest&);
+  enum class Scope : std::uint8_t {
+    kHere,     // any node answers
+    kMeta,     // the leader of the meta group
+    kStream,   // the leader of the stream's group
+    kReplica,  // a node that holds the stream, the leader if this one does not
+  };
   struct Route {
     std::string_view pattern;  // tokens after $JS.API.; "*" one name, ">" the rest
     api::ReplyType type;
     Handler handler;
+    Scope scope = Scope::kHere;
+    std::size_t stream = 0;  // token with the stream's name, for Scope::kStream and kReplica
   };
   static const std::vector<Route>& routes();
 
   void enqueue(Account& account, const session::Inbound& m);
   void handle(ApiRequest& r);
-  void on_ack(Account& account, const session::Inbound& m);
+
+  // api_cluster.cc
+  /// True: the request is on its way to another node, waits for a leader, or was refused.
+  bool pass_on(ApiRequest& r, const Route& route);
+  bool send_on(NodeId to, const ApiRequest& r);
+  void hold(ApiRequest r);
+  void retry_held();
+  /// The answer to a change of a stream comes from the stream's leader, once its log has that revision.
+  void answer_when_applied(const ApiRequest& r, const jetstream::MetaStream& stream, std::string_view verb);
+  void stream_applied(ApiRequest& r);
+  void gather_list(const ApiRequest& r, const std::vector<std::string>& names, api::Paging paging);
+  void serve_infos(const Bytes& body, cluster::Mesh::Reply reply);
+  void on_ack(Account& account, const session::Inbound& m, std::uint8_t hops = 0);
+  void pass_ack(Account& account, std::string_view stream, const session::Inbound& m, std::uint8_t hops);
 
   // Replies.
   void reply(const ApiRequest& r, std::string_view body);
@@ -76,9 +106,13 @@ class ApiServer {
   void stream_delete(ApiRequest& r);
   void stream_purge(ApiRequest& r);
   void stream_step_down(ApiRequest& r);
+  void stream_remove_peer(ApiRequest& r);
+  void meta_step_down(ApiRequest& r);
+  void step_down(ApiRequest& r, api::ReplyType type, replica::Group& group);
   std::optional<api::ApiError> refuse_stream(const Account& account, const api::StreamConfig& c,
-                                             StreamHost* old);
+                                             const api::StreamConfig* old);
   api::StreamInfo shown(const StreamHost& stream) const;
+  std::optional<api::StreamConfig> config_of(const ApiRequest& r, std::string_view name) const;
   // api_stream_list.cc
   void stream_info(ApiRequest& r);
   void stream_names(ApiRequest& r);
@@ -111,6 +145,9 @@ class ApiServer {
   std::vector<std::unique_ptr<Gate>> gates_;
   std::vector<std::unique_ptr<Acks>> ack_listeners_;
   std::deque<ApiRequest> queue_;
+  std::deque<ApiRequest> held_;  // wait for a leader
+  bool retry_ = false;
+  env::TimerId retry_timer_ = 0;
   std::uint64_t dropped_ = 0;
 };
 

@@ -26,7 +26,7 @@ api::StreamInfo ApiServer::shown(const StreamHost& stream) const {
 }
 
 std::optional<ApiError> ApiServer::refuse_stream(const Account& account, const api::StreamConfig& c,
-                                                 StreamHost* old) {
+                                                 const api::StreamConfig* old) {
   if (auto reason = api::unsupported_reason(c)) {
     return api::make_error(ErrCode::kStreamInvalidConfig, *reason);
   }
@@ -36,7 +36,7 @@ std::optional<ApiError> ApiServer::refuse_stream(const Account& account, const a
     return api::make_error(ErrCode::kMaximumStreamsLimit);
   }
   bool file = c.storage == api::Storage::kFile;
-  std::uint64_t before = old ? reserved(old->machine().config()) : 0;
+  std::uint64_t before = old ? reserved(*old) : 0;
   std::uint64_t want = reserved(c);
   std::int64_t account_max = file ? limits.max_store : limits.max_memory;
   std::uint64_t account_used = (file ? usage.reserved_storage : usage.reserved_memory) - before;
@@ -59,6 +59,7 @@ void ApiServer::stream_create(ApiRequest& r) {
   if (auto e = api::check_stream_name(r.tokens[2], request.config.name)) return fail(r, kType, *e);
   api::StreamRules rules;
   rules.pedantic = request.pedantic;
+  rules.clustered = js_.context().cluster != nullptr;
   rules.max_duplicate_window = options_.jetstream.limits.duplicate_window;
   rules.max_bytes_required = r.account->js_limits.max_bytes_required;
   bool file = request.config.storage == api::Storage::kFile;
@@ -68,16 +69,23 @@ void ApiServer::stream_create(ApiRequest& r) {
   auto checked = api::check_stream_create(std::move(request.config), rules);
   if (auto* e = std::get_if<ApiError>(&checked)) return fail(r, kType, *e);
   auto config = std::get<api::StreamConfig>(std::move(checked));
-  StreamHost* old = js_.find(*r.account, config.name);
-  if (auto e = refuse_stream(*r.account, config, old)) return fail(r, kType, *e);
+  auto old = config_of(r, config.name);
+  if (auto e = refuse_stream(*r.account, config, old ? &*old : nullptr)) return fail(r, kType, *e);
   api::set_stored_metadata(config);
-  if (old && api::same_config(old->machine().config(), config)) {
-    return reply(r, api::encode_stream_create(shown(*old), false));
+  if (old && api::same_config(*old, config)) {
+    return answer_when_applied(r, *js_.meta().state().find(r.account->name, config.name), "created");
   }
-  js_.create_stream(*r.account, config, [this, r](const ApiError& error, StreamHost* host, bool created) {
-    if (!host) return fail(r, kType, error);
-    reply(r, api::encode_stream_create(shown(*host), created));
+  js_.create_stream(*r.account, config, [this, r](const jetstream::MetaOutcome& o) {
+    if (!o.ok()) return fail(r, kType, o.error);
+    answer_when_applied(r, o.stream, "created");
   });
+}
+
+// As the meta group knows it.
+std::optional<api::StreamConfig> ApiServer::config_of(const ApiRequest& r, std::string_view name) const {
+  const auto* s = js_.meta().state().find(r.account->name, name);
+  if (!s) return std::nullopt;
+  return s->config;
 }
 
 void ApiServer::stream_update(ApiRequest& r) {
@@ -86,27 +94,31 @@ void ApiServer::stream_update(ApiRequest& r) {
   if (auto* e = std::get_if<ApiError>(&decoded)) return fail(r, kType, *e);
   auto request = std::get<api::StreamConfigRequest>(std::move(decoded));
   if (auto e = api::check_stream_name(r.tokens[2], request.config.name)) return fail(r, kType, *e);
-  StreamHost* host = stream_or_fail(r, kType, 2);
-  if (!host) return;
+  auto old = config_of(r, request.config.name);
+  if (!old) return fail(r, kType, ErrCode::kStreamNotFound);
+  if (auto why = js_.offline_reason(r.account->name, request.config.name)) {
+    return fail(r, kType, api::make_error(ErrCode::kStreamOfflineReason, *why));
+  }
   api::StreamRules rules;
   rules.pedantic = request.pedantic;
+  rules.clustered = js_.context().cluster != nullptr;
   rules.max_duplicate_window = options_.jetstream.limits.duplicate_window;
-  auto checked = api::check_stream_update(host->machine().config(), std::move(request.config), rules);
+  auto checked = api::check_stream_update(*old, std::move(request.config), rules);
   if (auto* e = std::get_if<ApiError>(&checked)) return fail(r, kType, *e);
   auto config = std::get<api::StreamConfig>(std::move(checked));
-  if (auto e = refuse_stream(*r.account, config, host)) return fail(r, kType, *e);
+  if (auto e = refuse_stream(*r.account, config, &*old)) return fail(r, kType, *e);
   api::set_stored_metadata(config);
-  js_.update_stream(*r.account, config, [this, r](const ApiError& error, StreamHost* changed, bool) {
-    if (!changed || error.err_code != ErrCode::kNone) return fail(r, kType, error);
-    reply(r, api::encode_stream_update(shown(*changed)));
+  js_.update_stream(*r.account, config, [this, r](const jetstream::MetaOutcome& o) {
+    if (!o.ok()) return fail(r, kType, o.error);
+    answer_when_applied(r, o.stream, "updated");
   });
 }
 
 void ApiServer::stream_delete(ApiRequest& r) {
   constexpr auto kType = ReplyType::kStreamDelete;
   if (!api::is_empty_request(r.body)) return fail(r, kType, ErrCode::kNotEmptyRequest);
-  js_.delete_stream(*r.account, r.tokens[2], [this, r](const ApiError& error, StreamHost*, bool) {
-    if (error.err_code != ErrCode::kNone) return fail(r, kType, error);
+  js_.delete_stream(*r.account, r.tokens[2], [this, r](const jetstream::MetaOutcome& o) {
+    if (!o.ok()) return fail(r, kType, o.error);
     reply(r, api::encode_success(kType));
   });
 }
@@ -130,10 +142,11 @@ void ApiServer::stream_purge(ApiRequest& r) {
 
 void ApiServer::stream_step_down(ApiRequest& r) {
   constexpr auto kType = ReplyType::kStreamLeaderStepDown;
-  auto decoded = api::decode_step_down(r.body, strictness());
-  if (auto* e = std::get_if<ApiError>(&decoded)) return fail(r, kType, *e);
-  if (!stream_or_fail(r, kType, 3)) return;
-  fail(r, kType, ErrCode::kClusterRequired);  // a single node has nobody to step down for
+  StreamHost* host = stream_or_fail(r, kType, 3);
+  if (!host) return;
+  // A single node has nobody to step down for.
+  if (!js_.context().cluster) return fail(r, kType, ErrCode::kClusterRequired);
+  step_down(r, kType, host->group());
 }
 
 }  // namespace weir::server

@@ -15,16 +15,17 @@ namespace {
 
 constexpr std::size_t kDeletedDetails = 1'000'000;
 
-/// Streams of the account that have a subject in common with `subject` ("" = all), by name.
-std::vector<StreamHost*> matching(const JetStream& js, const Account& account, const std::string& subject) {
-  std::vector<StreamHost*> all = js.streams(account);
-  if (subject.empty()) return all;
-  std::erase_if(all, [&](StreamHost* s) {
-    const auto& subjects = s->machine().config().subjects;
-    return std::none_of(subjects.begin(), subjects.end(),
-                        [&](const std::string& own) { return subject::overlaps(own, subject); });
+/// Names of the account's streams that have a subject in common with `subject` ("" = all), in order.
+std::vector<std::string> matching(const JetStream& js, const Account& account, const std::string& subject) {
+  std::vector<std::string> names;
+  js.meta().state().for_each(account.name, [&](const jetstream::MetaStream& s) {
+    bool fits = subject.empty() ||
+                std::any_of(s.config.subjects.begin(), s.config.subjects.end(),
+                            [&](const std::string& own) { return subject::overlaps(own, subject); });
+    if (fits) names.push_back(s.config.name);
+    return true;
   });
-  return all;
+  return names;
 }
 
 /// The page [offset, offset + limit) of `all`.
@@ -68,8 +69,7 @@ void ApiServer::stream_names(ApiRequest& r) {
   auto decoded = api::decode_stream_names(r.body, strictness());
   if (auto* e = std::get_if<ApiError>(&decoded)) return fail(r, kType, *e);
   auto& q = std::get<api::StreamNamesRequest>(decoded);
-  std::vector<std::string> names;
-  for (StreamHost* s : matching(js_, *r.account, q.subject)) names.push_back(s->name());
+  std::vector<std::string> names = matching(js_, *r.account, q.subject);
   api::Paging paging;
   auto shown_names = page(names, q.offset, api::kNamesPage, paging);
   reply(r, api::encode_stream_names(shown_names, paging));
@@ -80,16 +80,19 @@ void ApiServer::stream_list(ApiRequest& r) {
   auto decoded = api::decode_stream_names(r.body, strictness());
   if (auto* e = std::get_if<ApiError>(&decoded)) return fail(r, kType, *e);
   auto& q = std::get<api::StreamNamesRequest>(decoded);
+  api::Paging paging;
+  auto names = page(matching(js_, *r.account, q.subject), q.offset, api::kListPage, paging);
+  if (js_.context().cluster) return gather_list(r, names, paging);
   api::StreamList list;
-  for (StreamHost* s : page(matching(js_, *r.account, q.subject), q.offset, api::kListPage, list.paging)) {
-    if (std::string why = s->offline_reason(); !why.empty()) {
-      list.offline[s->name()] = why;
-    } else {
+  list.paging = paging;
+  for (const std::string& name : names) {
+    StreamHost* s = js_.find(*r.account, name);
+    std::string why = s ? s->offline_reason() : js_.offline_reason(r.account->name, name).value_or("");
+    if (s && why.empty()) {
       list.streams.push_back(shown(*s));
+    } else {
+      list.offline[name] = why;
     }
-  }
-  for (const auto& s : js_.offline_streams()) {
-    if (s.account == r.account->name) list.offline[s.name] = s.why;
   }
   reply(r, api::encode_stream_list(list));
 }

@@ -35,7 +35,7 @@ Result<std::unique_ptr<ConsumerHost>> ConsumerHost::start(JsContext& js, StreamH
   std::unique_ptr<ConsumerHost> host(new ConsumerHost(js, stream, state));
   jetstream::ConsumerLeaderOptions o;
   o.stream = stream.name();
-  o.group_of_one = true;
+  o.group_of_one = stream.group().alone();
   o.ack_prefix_size = host->ack_prefix_.size() - 1;
   o.seed = js.env.random.next();
   ASSIGN_OR_RETURN(host->leader_,

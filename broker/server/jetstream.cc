@@ -5,6 +5,7 @@
 
 #include "broker/base/limits.h"
 #include "broker/base/text.h"
+#include "broker/server/cluster_side.h"
 #include "broker/server/consumer_host.h"
 
 namespace weir::server {
@@ -30,13 +31,18 @@ JetStream::JetStream(env::Env& env, const config::Options& options, const Tuning
 
 JetStream::~JetStream() {
   env_.loop.cancel(disk_timer_);
+  env_.loop.cancel(reconcile_timer_);
+  registrar_.reset();
+  membership_.reset();
+  state_server_.reset();
+  remotes_.clear();
   streams_.clear();
   meta_.reset();
   host_.reset();
   journal_.reset();
 }
 
-Status JetStream::start(std::string server_name) {
+Status JetStream::open(std::string server_name) {
   js_.server_name = std::move(server_name);
   js_.cluster_name = options_.cluster.name;
   directory_ = options_.effective_store_dir() + "/jetstream";
@@ -44,6 +50,13 @@ Status JetStream::start(std::string server_name) {
   catalog.roll_bytes_min = js_.tuning.catalog_roll_bytes;
   ASSIGN_OR_RETURN(catalog_, store::Catalog::open(env_.disk, env_.log, "catalog", catalog));
   js_.catalog = catalog_.get();
+  RETURN_IF_ERROR(load_identity());
+  ASSIGN_OR_RETURN(founding_, cluster::Membership::load(*catalog_));
+  return ok();
+}
+
+Status JetStream::start(ClusterSide* cluster, replica::Peers* peers) {
+  js_.cluster = cluster;
   store::FileStore::sweep_destroyed(env_.disk, *catalog_, env_.log);
   ASSIGN_OR_RETURN(auto space, env_.disk.space());
   auto limit = [](std::int64_t configured, std::uint64_t otherwise) {
@@ -51,21 +64,20 @@ Status JetStream::start(std::string server_name) {
   };
   js_.file_bytes_max = limit(options_.jetstream.max_file_store, space.free_bytes / 4 * 3);
   js_.memory_bytes_max = limit(options_.jetstream.max_memory_store, 256u << 20);
-  ASSIGN_OR_RETURN(js_.self, own_id());
-  host_ = std::make_unique<replica::Host>(env_, nullptr);
+  host_ = std::make_unique<replica::Host>(env_, peers, js_.tuning.groups);
   js_.host = host_.get();
-  cluster::MetaGroup::Hooks hooks;
-  hooks.changed = [this](const MetaOutcome& change, bool live) { stream_changed(change, live); };
-  hooks.replaced = [] {};
-  hooks.leading = [](bool) {};
-  hooks.leader_changed = [](NodeId, Term) {};
-  hooks.fetch = [](NodeId, const raft::SnapshotMeta&) {};
-  meta_ = std::make_unique<cluster::MetaGroup>(env_, *catalog_, *host_, js_.self,
-                                               js_.tuning.meta_checkpoint_entries, std::move(hooks));
+  js_.stream_leading = [this](StreamHost& host, bool now) { stream_leading(host, now); };
+  make_meta();
   ASSIGN_OR_RETURN(bool restored, meta_->restore());
-  if (!restored) meta_->found({js_.self});
+  if (!restored) {
+    if (!cluster) {
+      meta_->found({js_.self});
+    } else if (founding_.born) {
+      start_meta();
+    }
+  }
   meta_->state().for_each([this](const MetaStream& s) {
-    open_stream(s, false);
+    place(s, false);
     return true;
   });
   RETURN_IF_ERROR(recover_journal());
@@ -74,18 +86,40 @@ Status JetStream::start(std::string server_name) {
   return ok();
 }
 
-// 40 random bits, given once (ADR 4).
-Result<NodeId> JetStream::own_id() {
-  const std::string key = "n/self";
-  if (auto value = catalog_->get(key)) {
+void JetStream::make_meta() {
+  cluster::MetaGroup::Hooks hooks;
+  hooks.changed = [this](const MetaOutcome& change, bool live) { stream_changed(change, live); };
+  hooks.replaced = [this] { resync(); };
+  hooks.leading = [this](bool now) {
+    if (js_.cluster) js_.cluster->leads(jetstream::kMetaGroup, meta_->group().term(), now);
+    if (now && registrar_) registrar_->look();
+  };
+  hooks.leader_changed = [](NodeId, Term) {};
+  hooks.fetch = [this](NodeId from, const raft::SnapshotMeta& least) { fetch_meta(from, least); };
+  meta_ = std::make_unique<cluster::MetaGroup>(env_, *catalog_, *host_, js_.self,
+                                               js_.tuning.meta_checkpoint_entries, std::move(hooks));
+}
+
+// The node's id is 40 random bits, given once (ADR 4).
+Status JetStream::load_identity() {
+  const std::string self_key = "n/self", boot_key = "n/boot";
+  std::vector<store::CatalogEdit> edits;
+  if (auto value = catalog_->get(self_key)) {
     auto id = parse_u64(*value);
-    if (!id || node_of(NodeId(*id)).v != *id || *id == 0)
+    if (!id || node_of(NodeId(*id)).v != *id || *id == 0) {
       return {Code::kCorrupt, "catalog key n/self: " + *value};
-    return NodeId(*id);
+    }
+    js_.self = NodeId(*id);
+  } else {
+    js_.self = node_of(NodeId(env_.random.next() | (std::uint64_t{1} << 63)));
+    edits.push_back({self_key, std::to_string(js_.self.v)});
   }
-  NodeId id = node_of(NodeId(env_.random.next() | (std::uint64_t{1} << 63)));
-  catalog_->commit({{key, std::to_string(id.v)}}, [](Status) {});
-  return id;
+  auto boot = catalog_->get(boot_key);
+  boot_ = (boot ? parse_u64(*boot).value_or(0) : 0) + 1;
+  edits.push_back({boot_key, std::to_string(boot_)});
+  // Durable before anything that is said in its name: later commits and the journal's drain are behind it.
+  catalog_->commit(std::move(edits), [](Status) {});
+  return ok();
 }
 
 Status JetStream::recover_journal() {
@@ -109,9 +143,10 @@ Status JetStream::recover_journal() {
   for (const auto& [group, why] : offline_) {
     if (const MetaStream* offline = meta_->state().find(group)) log_offline(*offline);
   }
-  meta_->start(journal_.get());
+  if (!js_.cluster || founding_.born) meta_->start(journal_.get());
   for (auto& [id, stream] : streams_) stream->start();
   void_strangers();
+  if (js_.cluster) start_cluster();
   journal_->drain([this, alive = std::weak_ptr<int>(alive_)](Status s) {
     if (!alive.expired() && s) ready_ = true;
   });
@@ -119,13 +154,6 @@ Status JetStream::recover_journal() {
     if (alive.expired() || !s) return;
     meta_->release_restored();
     for (auto& [id, stream] : streams_) stream->release_restored();
-  });
-  // Configuration changes that were committed but had not reached the stream's own log.
-  meta_->state().for_each([this](const MetaStream& s) {
-    auto it = streams_.find(s.group);
-    if (it == streams_.end() || it->second->machine().config_revision() >= s.revision) return true;
-    propose_config(*it->second, s);
-    return true;
   });
   env_.log.info("JetStream recovered " + std::to_string(streams_.size()) + " streams, " +
                 std::to_string(records) + " journal records in " + format_duration(env_.clock.now() - began));
@@ -145,42 +173,64 @@ void JetStream::replay(const store::JournalRecord& record) {
     if (!s) env_.log.error("meta group: " + s.error().to_string());
     return;
   }
-  // Records of a stream that is gone, or that could not be opened, have nobody to go to.
   auto it = streams_.find(record.group);
-  if (it == streams_.end()) {
-    if (record.kind == store::RecordKind::kEntry) strangers_.insert(record.group);
-    if (record.kind == store::RecordKind::kRemoved) strangers_.erase(record.group);
+  if (it == streams_.end()) return keep_orphan(record);
+  (void)it->second->replay(record).has_value();  // an error stops the stream, which says so when it starts
+}
+
+// Records of a stream that is gone, or that could not be opened, have nobody to go to. Those of a group that
+// the meta group has yet to speak of wait for that.
+void JetStream::keep_orphan(const store::JournalRecord& record) {
+  if (record.kind == store::RecordKind::kRemoved) {
+    strangers_.erase(record.group);
+    orphans_.erase(record.group);
     return;
   }
-  (void)it->second->replay(record).has_value();  // an error stops the stream, which says so when it starts
+  if (store::is_entry(record.kind)) strangers_.insert(record.group);
+  if (js_.cluster && record.group >= meta_->state().next_group()) orphans_[record.group].push_back(record);
 }
 
 void JetStream::stream_changed(const MetaOutcome& change, bool live) {
   switch (change.change) {
-    case MetaChange::kCreated: open_stream(change.stream, live); break;
+    case MetaChange::kCreated: place(change.stream, live); break;
     case MetaChange::kDeleted: close_stream(change.stream); break;
-    default: break;  // updates travel through the stream's own log
+    case MetaChange::kReset:
+      for (GroupId former : change.groups) drop_host(former, true);
+      place(change.stream, live);
+      break;
+    case MetaChange::kUpdated:
+      if (auto it = remotes_.find(change.stream.group); it != remotes_.end()) {
+        it->second->resubscribe(change.stream.config.subjects);
+      }
+      // It travels through the stream's own log.
+      if (StreamHost* host = find(change.stream.group); host && host->group().leading()) {
+        propose_config(*host, change.stream);
+      }
+      peers_changed(change, live);
+      break;
+    case MetaChange::kNodeChanged:
+    case MetaChange::kPeersChanged: peers_changed(change, live); break;
+    default: break;
   }
+}
+
+Account& JetStream::account_of(const MetaStream& s) {
+  if (Account* account = find_account_(s.account)) return *account;
+  env_.log.error("stream " + s.config.name + ": account " + s.account +
+                 " is not configured any more; the stream is kept and nobody reaches it");
+  // Hosted all the same: its checkpoints let the journal go.
+  Account& account = unconfigured_[s.account];
+  account.name = s.account;
+  return account;
 }
 
 StreamIdentity JetStream::identity_of(const MetaStream& s) const {
-  StreamIdentity i{s.group, s.config.name, s.config, s.created, js_.self, s.founders};
-  for (NodeId peer : s.peers) {
-    if (node_of(peer) == js_.self) i.self = peer;
-  }
-  return i;
+  return {s.group, s.config.name, s.config, s.created, s.replica_on(js_.self), s.founders};
 }
 
 void JetStream::open_stream(const MetaStream& s, bool live) {
-  Account* account = find_account_(s.account);
-  if (!account) {
-    env_.log.error("stream " + s.config.name + ": account " + s.account +
-                   " is not configured any more; the stream is kept and nobody reaches it");
-    // Hosted all the same: its checkpoints let the journal go.
-    account = &unconfigured_[s.account];
-    account->name = s.account;
-  }
-  auto host = StreamHost::open(js_, *account, identity_of(s));
+  remotes_.erase(s.group);
+  auto host = StreamHost::open(js_, account_of(s), identity_of(s));
   if (!host) {
     offline_[s.group] = host.error().detail;
     if (!recovering_) log_offline(s);
@@ -190,21 +240,19 @@ void JetStream::open_stream(const MetaStream& s, bool live) {
   streams_[s.group] = std::move(*host);
   by_name_[{s.account, s.config.name}] = opened;
   if (!recovering_) {
+    for (const auto& record : orphans_[s.group]) (void)opened->replay(record).has_value();
+    orphans_.erase(s.group);
     opened->start();
-    propose_config(*opened, s);
   }
-  if (live) js_.advisories.stream_action(*opened, api::AssetAction::kCreate);
+  bool tells = !js_.cluster || meta_->leading();
+  if (live && tells) js_.advisories.stream_action(*opened, api::AssetAction::kCreate);
 }
 
 // The log of every stream begins with its configuration: a log that is replayed from its start must not
 // meet the one that the meta group knows by then.
 void JetStream::propose_config(StreamHost& host, const MetaStream& s) {
-  std::string json = api::encode_stream_config_json(s.config);
-  host.propose(
-      [&](jetstream::EntryBuilder& b) {
-        b.update_stream({s.revision, json});
-      },
-      [](const jetstream::Outcome&) {});
+  if (host.machine().config_revision() >= s.revision) return;
+  host.propose_config(s.revision, api::encode_stream_config_json(s.config));
 }
 
 void JetStream::log_offline(const MetaStream& s) const {
@@ -213,16 +261,19 @@ void JetStream::log_offline(const MetaStream& s) const {
 
 void JetStream::close_stream(const MetaStream& s) {
   offline_.erase(s.group);
+  remotes_.erase(s.group);
+  orphans_.erase(s.group);
+  unsettled_.erase(s.group);
+  leaving_.erase(s.group);
   strangers_.insert(s.group);  // until its removal is seen in the journal
   auto it = streams_.find(s.group);
   if (it == streams_.end()) {
     if (!recovering_) void_strangers();
     return;
   }
-  if (!recovering_) js_.advisories.stream_action(*it->second, api::AssetAction::kDelete);
-  it->second->destroy();
-  by_name_.erase({s.account, s.config.name});
-  streams_.erase(it);
+  bool tells = !js_.cluster || meta_->leading();
+  if (!recovering_ && tells) js_.advisories.stream_action(*it->second, api::AssetAction::kDelete);
+  drop_host(s.group, true);
   if (!recovering_) strangers_.erase(s.group);  // destroy() took care of its records
 }
 
@@ -243,7 +294,8 @@ void JetStream::report_quarantine() const {
 // ended: nobody would ever release them. A group id that the meta group knows stays untouched.
 void JetStream::void_strangers() {
   for (GroupId id : std::exchange(strangers_, {})) {
-    if (meta_->group().why_stopped() || meta_->state().find(id)) continue;
+    if (meta_->group().why_stopped() || meta_->state().find(id) || id >= meta_->state().next_group())
+      continue;
     store::JournalRecord r;
     r.group = id;
     r.kind = store::RecordKind::kRemoved;
@@ -270,6 +322,7 @@ void JetStream::watch_disk() {
 
 void JetStream::end_of_turn() {
   bool more = host_->run();
+  answer_unserved();
   if (ready_) turn_.consumers.run([](ConsumerHost& c) { c.step(); });
   turn_.streams.run([](StreamHost& s) { s.flush(); });
   meta_->flush();
@@ -299,49 +352,53 @@ void JetStream::shutting_down() {
   }
 }
 
-void JetStream::create_stream(Account& account, const api::StreamConfig& config, StreamDone done) {
-  meta_->create(account.name, config, {js_.self}, 0,
-                [this, done = std::move(done)](const MetaOutcome& o) mutable {
-                  StreamHost* host = nullptr;
-                  if (o.ok()) {
-                    auto it = streams_.find(o.stream.group);
-                    if (it != streams_.end()) host = it->second.get();
-                  }
-                  api::ApiError error = o.error;
-                  if (o.ok() && !host) {
-                    error = api::make_error(api::ErrCode::kStreamGeneral, offline_[o.stream.group]);
-                  }
-                  done(error, host, o.change == MetaChange::kCreated);
-                });
+void JetStream::create_stream(Account& account, const api::StreamConfig& config, MetaDone done) {
+  std::vector<NodeId> nodes{js_.self};
+  if (js_.cluster) {
+    auto placed = cluster::place_new(config, place_nodes(), place_rules(), env_.random.next());
+    if (!placed.ok()) return fail_meta(placed.error, std::move(done));
+    nodes = placed.nodes;
+  }
+  auto most = account.js_limits.max_streams;
+  meta_->create(account.name, config, nodes, most > 0 ? static_cast<std::uint64_t>(most) : 0,
+                std::move(done));
 }
 
-void JetStream::update_stream(Account& account, const api::StreamConfig& config, StreamDone done) {
-  meta_->update(account.name, config, {}, [this, done = std::move(done)](const MetaOutcome& o) mutable {
-    auto it = streams_.find(o.stream.group);
-    if (!o.ok()) return done(o.error, nullptr, false);
-    if (it == streams_.end()) {
-      return done(api::make_error(api::ErrCode::kStreamOfflineReason, offline_[o.stream.group]), nullptr,
-                  false);
+void JetStream::update_stream(Account& account, const api::StreamConfig& config, MetaDone done) {
+  std::vector<NodeId> nodes;
+  const MetaStream* now = meta_->state().find(account.name, config.name);
+  if (js_.cluster && now) {
+    std::vector<NodeId> current;
+    for (NodeId peer : now->peers) current.push_back(node_of(peer));
+    NodeId leader = js_.cluster->leader_of(now->group);
+    cluster::Placed placed;
+    if (now->config.placement != config.placement && config.placement) {
+      placed = cluster::place_move(config, current, {}, place_nodes(), place_rules(), env_.random.next());
+    } else if (static_cast<std::size_t>(config.num_replicas) != current.size()) {
+      placed =
+          cluster::place_scale(config, current, leader, place_nodes(), place_rules(), env_.random.next());
+    } else {
+      placed.nodes = current;
     }
-    StreamHost* host = it->second.get();
-    std::string json = api::encode_stream_config_json(o.stream.config);
-    host->propose(
-        [&](jetstream::EntryBuilder& b) {
-          b.update_stream({o.stream.revision, json});
-        },
-        [this, group = o.stream.group, done = std::move(done)](const jetstream::Outcome& applied) mutable {
-          auto found = streams_.find(group);
-          if (found == streams_.end())
-            return done(api::make_error(api::ErrCode::kStreamNotFound), nullptr, false);
-          if (applied.ok()) js_.advisories.stream_action(*found->second, api::AssetAction::kModify);
-          done(applied.error, found->second.get(), false);
-        });
-  });
+    if (!placed.ok()) return fail_meta(placed.error, std::move(done));
+    if (placed.nodes != current) nodes = placed.nodes;
+  }
+  meta_->update(account.name, config, nodes, std::move(done));
 }
 
-void JetStream::delete_stream(Account& account, std::string_view name, StreamDone done) {
-  meta_->remove(account.name, name,
-                [done = std::move(done)](const MetaOutcome& o) mutable { done(o.error, nullptr, false); });
+void JetStream::delete_stream(Account& account, std::string_view name, MetaDone done) {
+  meta_->remove(account.name, name, std::move(done));
+}
+
+void JetStream::fail_meta(const api::ApiError& error, MetaDone done) {
+  MetaOutcome o;
+  o.error = error;
+  done(o);
+}
+
+StreamHost* JetStream::find(GroupId group) {
+  auto it = streams_.find(group);
+  return it == streams_.end() ? nullptr : it->second.get();
 }
 
 StreamHost* JetStream::find(const Account& account, std::string_view name) {
@@ -378,7 +435,7 @@ JetStream::Usage JetStream::usage(const Account* account) const {
 
 std::optional<std::string> JetStream::offline_reason(std::string_view account, std::string_view name) const {
   const MetaStream* s = meta_->state().find(account, name);
-  if (!s || streams_.contains(s->group)) return std::nullopt;
+  if (!s || streams_.contains(s->group) || remotes_.contains(s->group)) return std::nullopt;
   auto it = offline_.find(s->group);
   return it == offline_.end() ? std::string("not hosted") : it->second;
 }

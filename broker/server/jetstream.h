@@ -15,9 +15,15 @@
 #include <string>
 #include <vector>
 
+#include "broker/cluster/membership.h"
 #include "broker/cluster/meta_group.h"
+#include "broker/cluster/placement.h"
 #include "broker/server/advisories.h"
+#include "broker/server/forward.h"
 #include "broker/server/js_context.h"
+#include "broker/server/registrar.h"
+#include "broker/server/remote_stream.h"
+#include "broker/server/state_transfer.h"
 #include "broker/server/stream_host.h"
 #include "broker/store/block_cache.h"
 
@@ -26,29 +32,57 @@ namespace weir::server {
 class JetStream final {
  public:
   using FindAccount = std::function<Account*(std::string_view name)>;
-  using StreamDone = UniqueFunction<void(const api::ApiError&, StreamHost*, bool created)>;
+  using MetaDone = cluster::MetaGroup::Done;
 
   JetStream(env::Env& env, const config::Options& options, const Tuning& tuning, Router& router,
             Advisories& advisories, FindAccount find_account);
   ~JetStream();
 
-  /// Inline recovery. Errors: text for "Can't start JetStream: ...".
-  Status start(std::string server_name);
+  /// Opens the catalog: from then on this node knows who it is. Errors as start().
+  Status open(std::string server_name);
+  NodeId self() const { return js_.self; }
+  /// Grows with each start of this store.
+  std::uint64_t boot() const { return boot_; }
+  /// Of the cluster that this node belongs to; empty before it is founded.
+  std::string cluster_id() const { return founding_.born ? founding_.born->cluster_id : std::string(); }
+  /// Inline recovery. `cluster` and `peers` are null without a cluster. Errors: text for "Can't start
+  /// JetStream: ...".
+  Status start(ClusterSide* cluster, replica::Peers* peers);
+
+  // Of the cluster (jetstream_cluster.cc).
+  void peer_up(const cluster::NodeInfo& peer);
+  void peer_down(NodeId peer);
+  void peer_alive(NodeId peer, bool alive) { host_->peer_alive(peer, alive); }
+  void founding_frame(NodeId from, const Bytes& payload) { membership_->frame(from, payload); }
+  void raft_message(NodeId from, GroupId group, raft::Message message) {
+    host_->step(from, group, std::move(message));
+  }
+  void forwarded_publish(Account& account, const Forwarded& f, const Bytes& frame);
+  /// The cluster was founded, by others or with this node.
+  std::function<void(const std::string& cluster_id)> on_born;
   /// End of turn: consumers, stream batches, meta batch, journal. True if work was left for later.
   void end_of_turn();
   /// Completes when everything proposed is durable.
   void drain(UniqueFunction<void()> done);
   /// Tells waiting clients that the server goes.
   void shutting_down();
+  /// Gives every leadership to another node (lame duck mode).
+  void hand_over();
   /// The journal failed for good.
   bool failed() const { return journal_ && journal_->failed(); }
 
-  // Asked by API handlers; `config` is checked and complete.
-  void create_stream(Account& account, const api::StreamConfig& config, StreamDone done);
-  void update_stream(Account& account, const api::StreamConfig& config, StreamDone done);
-  void delete_stream(Account& account, std::string_view name, StreamDone done);
+  // Asked by API handlers on the leader of the meta group; `config` is checked and complete. `done` runs when
+  // the meta group has it; the stream's own log follows.
+  void create_stream(Account& account, const api::StreamConfig& config, MetaDone done);
+  void update_stream(Account& account, const api::StreamConfig& config, MetaDone done);
+  void delete_stream(Account& account, std::string_view name, MetaDone done);
+  /// The stream leaves `node` for another one, or goes on with fewer if there is none.
+  void remove_peer(const jetstream::MetaStream& stream, NodeId node, MetaDone done);
 
   StreamHost* find(const Account& account, std::string_view name);
+  StreamHost* find(GroupId group);
+  /// Who leads the meta group; 0: not known.
+  NodeId meta_leader() const { return node_of(meta_->group().leader()); }
   /// Why a stream that exists has no host; nullopt if it has one or does not exist.
   std::optional<std::string> offline_reason(std::string_view account, std::string_view name) const;
   /// Streams without a host: "account", "name", why.
@@ -71,6 +105,7 @@ class JetStream final {
   const JsContext& context() const { return js_; }
   const store::JournalStats* journal_stats() const { return journal_ ? &journal_->stats() : nullptr; }
   const cluster::MetaGroup& meta() const { return *meta_; }
+  cluster::MetaGroup& meta() { return *meta_; }
   /// "<store_dir>/jetstream".
   const std::string& directory() const { return directory_; }
 
@@ -91,9 +126,29 @@ class JetStream final {
   void stream_changed(const jetstream::MetaOutcome& change, bool live);
   void open_stream(const jetstream::MetaStream& stream, bool live);
   void close_stream(const jetstream::MetaStream& stream);
+  void keep_orphan(const store::JournalRecord& record);
+  void start_cluster();
+  static void fail_meta(const api::ApiError& error, MetaDone done);
   void propose_config(StreamHost& host, const jetstream::MetaStream& s);
   void log_offline(const jetstream::MetaStream& stream) const;
-  Result<NodeId> own_id();
+  Status load_identity();
+  void make_meta();
+  void start_meta();
+  void born(const cluster::FoundingRecord& record);
+  void stream_leading(StreamHost& host, bool now);
+  void peers_changed(const jetstream::MetaOutcome& change, bool live);
+  void place(const jetstream::MetaStream& stream, bool live);
+  void drop_host(GroupId group, bool destroy);
+  void resync();
+  bool as_wanted(StreamHost& host, const jetstream::MetaStream& stream) const;
+  void reconcile();
+  void leave_groups();
+  bool may_host(const jetstream::MetaStream& stream) const;
+  void fetch_meta(NodeId from, const raft::SnapshotMeta& least);
+  void answer_unserved();
+  std::vector<cluster::PlaceNode> place_nodes() const;
+  cluster::PlaceRules place_rules() const;
+  Account& account_of(const jetstream::MetaStream& stream);
   StreamIdentity identity_of(const jetstream::MetaStream& stream) const;
   Status recover_journal();
   void damaged(const store::JournalFault& fault);
@@ -113,7 +168,17 @@ class JetStream final {
   std::unique_ptr<store::Journal> journal_;
   std::unique_ptr<replica::Host> host_;
   std::unique_ptr<cluster::MetaGroup> meta_;
+  cluster::FoundingState founding_;
+  std::unique_ptr<cluster::Membership> membership_;  // null without a cluster, as registrar_
+  std::unique_ptr<Registrar> registrar_;
+  std::unique_ptr<StateServer> state_server_;
+  std::uint64_t boot_ = 0;
   std::map<GroupId, std::unique_ptr<StreamHost>> streams_;
+  std::map<GroupId, std::unique_ptr<RemoteStream>> remotes_;  // held by other nodes
+  std::set<GroupId> unsettled_;  // led here, members are not as the meta group wants them
+  std::set<GroupId> leaving_;    // hosted here, and should not be any more
+  env::TimerId reconcile_timer_ = 0;
+  std::map<GroupId, std::vector<store::JournalRecord>> orphans_;  // records of groups not known yet
   std::map<std::pair<std::string, std::string>, StreamHost*, ByName> by_name_;
   std::map<GroupId, std::string> offline_;                      // could not be opened, and why
   std::vector<std::pair<GroupId, api::StreamConfig>> updates_;  // from the meta group, while starting

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "broker/base/ids.h"
 #include "broker/config/options.h"
@@ -24,6 +26,8 @@ class Host;
 namespace weir::server {
 
 class Advisories;
+class ClusterSide;
+class StreamHost;
 
 /// References outlive every stream. `journal` is null until recovery is over.
 struct JsContext {
@@ -37,7 +41,12 @@ struct JsContext {
   store::BlockCache* cache = nullptr;
   store::Journal* journal = nullptr;
   replica::Host* host = nullptr;
-  NodeId self = NodeId();  // this node's id (ADR 4)
+  NodeId self = NodeId();          // this node's id (ADR 4)
+  ClusterSide* cluster = nullptr;  // null without a cluster
+  /// A stream's group began or ceased to be led here.
+  std::function<void(StreamHost&, bool)> stream_leading = {};
+  /// Publishers that found no leader: their reply subjects get a 503 at the end of the turn.
+  std::vector<std::pair<Account*, std::string>> unserved = {};
   std::string server_name = {};
   std::string cluster_name = {};
   /// The store cannot take more: publishes are refused, everything else goes on.

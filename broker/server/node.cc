@@ -4,6 +4,7 @@
 
 #include "broker/auth/crypto.h"
 #include "broker/base/text.h"
+#include "broker/server/cluster.h"
 #include "broker/server/monitor_view.h"
 #include "broker/server/node_state.h"
 #include "broker/server/sys_service.h"
@@ -29,7 +30,10 @@ struct Node::Impl : NodeState {
   }
 
   void make_accounts();
+  Status open_jetstream();
   Status start_jetstream();
+  Status join_cluster();
+  cluster::NodeInfo self_info() const;
   Status listen();
   void end_of_turn();
   proto::ServerInfo info() const;
@@ -37,6 +41,7 @@ struct Node::Impl : NodeState {
 
   const Tuning tuning;
   std::unique_ptr<SysService> sys;
+  std::unique_ptr<Cluster> cluster;  // null without a cluster
   UniqueFunction<void(const Error&)> fatal;
   UniqueFunction<void()> lame_duck_done;
   std::size_t lame_duck_per_step = 1;
@@ -57,7 +62,7 @@ void Node::Impl::make_accounts() {
   }
 }
 
-Status Node::Impl::start_jetstream() {
+Status Node::Impl::open_jetstream() {
   if (!options.jetstream.enabled) return ok();
   jetstream = std::make_unique<JetStream>(env, options, tuning, router, *advisories,
                                           [this](std::string_view n) { return find_account(n); });
@@ -68,8 +73,50 @@ Status Node::Impl::start_jetstream() {
     if (!a.jetstream) continue;
     a.acks = &api->acks(a);
   }
-  Status s = jetstream->start(name);
+  Status s = jetstream->open(name);
   if (!s) return s.error().within("Can't start JetStream");
+  return ok();
+}
+
+Status Node::Impl::start_jetstream() {
+  if (!jetstream) return ok();
+  if (cluster) {
+    api->join_cluster(*mesh);
+    jetstream->on_born = [this](const std::string& cluster_id) {
+      cluster->update_self([&](cluster::NodeInfo& self) { self.cluster_id = cluster_id; });
+    };
+  }
+  Status s = jetstream->start(cluster.get(), cluster.get());
+  if (!s) return s.error().within("Can't start JetStream");
+  return ok();
+}
+
+// What the other nodes are told of this one.
+cluster::NodeInfo Node::Impl::self_info() const {
+  cluster::NodeInfo self;
+  self.id = jetstream ? jetstream->self() : node_of(NodeId(env.random.next() | (std::uint64_t{1} << 63)));
+  self.server_id = id;
+  self.name = name;
+  self.version = kWeirVersion;
+  self.jetstream = jetstream != nullptr;
+  self.domain = options.jetstream.domain;
+  self.tags = options.server_tags;
+  if (jetstream) {
+    self.cluster_id = jetstream->cluster_id();
+    self.boot = jetstream->boot();
+  }
+  return self;
+}
+
+Status Node::Impl::join_cluster() {
+  Status s = cluster->bind();
+  if (!s) return s;
+  auto urls = own_client_urls(options, clients->endpoint(), env.transport);
+  cluster->update_self([&](cluster::NodeInfo& self) {
+    self.client_urls = urls;
+    if (auto at = mesh->endpoint()) self.route_url = own_route_url(options, *at);
+  });
+  if (!options.cluster.no_advertise) connect_urls.enable(urls);
   return ok();
 }
 
@@ -87,6 +134,15 @@ proto::ServerInfo Node::Impl::info() const {
   i.jetstream = jetstream != nullptr;
   i.domain = options.jetstream.domain;
   i.lame_duck = lame_duck;
+  if (cluster) {
+    i.cluster = options.cluster.name;
+    i.connect_urls = connect_urls.list(lame_duck);
+    if (auto at = clients->endpoint(); at && !options.client_advertise.empty()) {
+      env::Endpoint told = advertised_client(options, at->port);
+      i.host = told.host;
+      i.port = told.port;
+    }
+  }
   return i;
 }
 
@@ -120,7 +176,9 @@ void Node::Impl::end_of_turn() {
                     {})(Error(Code::kIo, "the journal's disk failed; nothing more can be acknowledged"));
     }
   }
+  if (cluster && cluster->take_info_changed()) clients->broadcast_info();
   clients->flush();
+  if (cluster) cluster->flush();
   if (more) env.loop.post([] {});
 }
 
@@ -142,14 +200,22 @@ Node::~Node() {
   n.sys.reset();
   n.jetstream.reset();
   n.api.reset();
+  n.interest.reset();
+  n.mesh.reset();
 }
 
 Status Node::start() {
   Impl& n = *impl_;
   n.advisories = std::make_unique<Advisories>(n.env, n.router, n.options.jetstream.domain);
   n.make_accounts();
+  RETURN_IF_ERROR(n.open_jetstream());
+  if (n.options.cluster.present) {
+    n.cluster = std::make_unique<Cluster>(n);
+    n.cluster->make(n.self_info());
+  }
   RETURN_IF_ERROR(n.start_jetstream());
   RETURN_IF_ERROR(n.listen());
+  if (n.cluster) RETURN_IF_ERROR(n.join_cluster());
   n.env.loop.set_end_of_turn([&n] { n.end_of_turn(); });
   n.env.loop.post([] {});  // what recovery left to do
   return ok();
@@ -162,6 +228,7 @@ void Node::stop(UniqueFunction<void()> done) {
   n.clients->stop_accepting();
   n.sys->announce("SHUTDOWN");
   if (n.jetstream) n.jetstream->shutting_down();
+  if (n.cluster) n.cluster->going();
   n.clients->close_all(session::CloseReason::kServerShutdown);
   if (!n.jetstream) return n.env.loop.post(std::move(done));
   n.jetstream->drain(std::move(done));
@@ -174,6 +241,8 @@ void Node::lame_duck(UniqueFunction<void()> done) {
   n.clients->stop_accepting();
   n.sys->announce("LAMEDUCK");
   n.clients->broadcast_info();
+  if (n.cluster) n.cluster->update_self([](cluster::NodeInfo& self) { self.lame_duck = true; });
+  if (n.jetstream) n.jetstream->hand_over();
   n.lame_duck_done = std::move(done);
   Nanos spread =
       std::max<Nanos>(n.options.lame_duck_duration - n.options.lame_duck_grace_period, kLameDuckStep);
@@ -225,7 +294,10 @@ MonitorReply Node::monitor(std::string_view path, std::string_view query) {
   MonitorView v(n);
   if (path.starts_with("/") && path.size() > 1) ++n.http_requests[std::string(path)];
   if (path == "/varz") return {200, "application/json", api::encode_varz(v.varz())};
-  if (path == "/routez") return {200, "application/json", api::encode_routez(v.routez())};
+  if (path == "/routez") {
+    return page(api::parse_routez_query(query),
+                [&](const auto& o) { return api::encode_routez(v.routez(o)); });
+  }
   if (path == "/connz")
     return page(api::parse_connz_query(query), [&](const auto& o) { return api::encode_connz(v.connz(o)); });
   if (path == "/subsz" || path == "/subscriptionsz") {

@@ -114,7 +114,7 @@ TEST(NodeJetStream, CreateTwiceUpdateDelete) {
   js.stream("S", "s");
   auto again = js.c.request("$JS.API.STREAM.CREATE.S", "{\"name\":\"S\",\"subjects\":[\"s\"]}");
   EXPECT_EQ(js.c.error_of(again), "");
-  EXPECT_NE(text_at(again, "did_create"), "true");
+  EXPECT_EQ(text_at(again, "did_create"), "true");  // as nats-server 2.15 answers the same request again
   EXPECT_EQ(js.c.publish("s"), 1);
   auto updated =
       js.c.request("$JS.API.STREAM.UPDATE.S", "{\"name\":\"S\",\"subjects\":[\"s\",\"t\"],\"max_msgs\":2}");

@@ -5,7 +5,9 @@
 #include "broker/api/pub_ack.h"
 #include "broker/base/limits.h"
 #include "broker/server/advisories.h"
+#include "broker/server/cluster_side.h"
 #include "broker/server/consumer_host.h"
+#include "broker/server/remote_stream.h"
 #include "broker/store/mem_store.h"
 #include "broker/subject/subject.h"
 
@@ -50,8 +52,7 @@ Result<std::unique_ptr<StreamHost>> StreamHost::open(JsContext& js, Account& acc
 }
 
 // The state machine's keys; those of the messages' store are below "s/" (store_keys.h).
-std::string StreamHost::state_prefix() const {
-  std::uint32_t generation = group_.generation();
+std::string StreamHost::state_prefix(std::uint32_t generation) const {
   return group_prefix(identity_.group) + (generation ? "m" + std::to_string(generation) + "/" : "m/");
 }
 
@@ -59,7 +60,8 @@ Status StreamHost::open_store() {
   bool file = identity_.config.storage == api::Storage::kFile;
   if (file) {
     RETURN_IF_ERROR(place_in_log());
-    ASSIGN_OR_RETURN(auto opened, open_file_store(group_.generation()));
+    ASSIGN_OR_RETURN(auto opened, store::FileStore::open(js_.env.disk, *js_.catalog, *js_.cache, js_.env.log,
+                                                         file_options(group_.generation())));
     file_ = opened.get();
     store_ = std::move(opened);
   } else {
@@ -95,15 +97,15 @@ void StreamHost::begin_in_log() {
   }
 }
 
-Result<std::unique_ptr<store::FileStore>> StreamHost::open_file_store(std::uint32_t generation) {
+store::FileStore::Options StreamHost::file_options(std::uint32_t generation) const {
   store::FileStore::Options o;
   o.group = identity_.group;
-  // GEN o.generation = generation;
+  o.generation = generation;
   o.block_bytes = js_.tuning.block_bytes;
   o.segment_bytes = js_.tuning.segment_bytes;
   o.dir = "groups/" + std::to_string(identity_.group.v);
-
-  return store::FileStore::open(js_.env.disk, *js_.catalog, *js_.cache, js_.env.log, o);
+  if (generation) o.dir += "." + std::to_string(generation);
+  return o;
 }
 
 Status StreamHost::open_machine() {
@@ -116,7 +118,7 @@ Status StreamHost::open_machine() {
                      const std::function<bool(const std::string&, const std::string&)>& visit) {
     js_.catalog->scan(prefix, visit);
   };
-  auto mark = machine_->restore(state_prefix(), scan);
+  auto mark = machine_->restore(state_prefix(group_.generation()), scan);
   if (mark) return ok();
   if (mark.error().code != Code::kNotFound) return mark.error();
   machine_->begin();
@@ -135,18 +137,28 @@ void StreamHost::start() {
 void StreamHost::leading(bool now) {
   if (now) {
     leader_since_ = js_.env.clock.wall();
+    js_.stream_leading(*this, true);  // before anything else is proposed
     for (const auto& [name, state] : machine_->consumers()) start_consumer(*state);
     arm_tick();
-    listed();  // what waited for this
-    return;
+    return listed();  // what waited for this
   }
-  for (auto& [name, c] : consumers_) c->end(jetstream::ConsumerEnd::kLeadershipChange);
-  consumers_.clear();
+  end_consumers(jetstream::ConsumerEnd::kLeadershipChange);
   tick_proposed_ = false;
   fail_pending(Error(Code::kUnavailable, "leadership changed"));
+  js_.stream_leading(*this, false);
 }
 
-void StreamHost::leader_changed(NodeId, Term) {}
+void StreamHost::end_consumers(jetstream::ConsumerEnd why) {
+  for (auto& [name, c] : consumers_) c->end(why);
+  consumers_.clear();
+}
+
+// Whether a fail-over can happen decides what consumers may send before it is committed.
+void StreamHost::members_changed(const raft::ConfState&) {
+  if (!group_.leading() || group_.alone() == led_alone_) return;
+  end_consumers(jetstream::ConsumerEnd::kLeadershipChange);
+  for (const auto& [name, state] : machine_->consumers()) start_consumer(*state);
+}
 
 void StreamHost::subscribe() {
   for (const std::string& subject : machine_->config().subjects) {
@@ -196,6 +208,7 @@ void StreamHost::listed() {
 }
 
 void StreamHost::on_message(const session::Inbound& m) {
+  if (!group_.leading() && !soon_leading()) return forward_publish(js_, identity_.group, account_, m);
   if (auto error = refuse_publish(m)) return refuse(m.reply, std::move(*error));
   builder_.publish({m.subject, m.headers(), m.payload(), {}});
   Waiting w;
@@ -221,6 +234,14 @@ void StreamHost::propose(const AddCommand& add, Done done) {
   w.done = static_cast<std::uint32_t>(batch_.dones.size());
   batch_.waiting.push_back(w);
   listed();
+}
+
+void StreamHost::propose_config(std::uint64_t revision, const std::string& config_json) {
+  jetstream::EntryBuilder b;
+  b.update_stream({revision, config_json});
+  auto id = group_.propose(b.finish(js_.env.clock.wall()));
+  if (!id)
+    js_.env.log.debug("stream " + identity_.name + ": configuration not proposed: " + id.error().detail);
 }
 
 void StreamHost::propose_progress(std::uint32_t consumer_id, std::string_view body, Done done) {
@@ -373,6 +394,7 @@ void StreamHost::consumer_changed(const Outcome& outcome) {
 }
 
 void StreamHost::start_consumer(const jetstream::ConsumerState& state) {
+  led_alone_ = group_.alone();
   auto host = ConsumerHost::start(js_, *this, state);
   if (!host) {
     js_.env.log.error("stream " + identity_.name + " consumer " + state.name() + ": " +
@@ -433,7 +455,7 @@ void StreamHost::stopped(const Error& why) {
 // ---- checkpoints and the end -----------------------------------------------------------------
 
 void StreamHost::maybe_checkpoint(bool now) {
-  if (!file_ || !started_ || group_.why_stopped() || destroyed_ || file_->checkpointing()) return;
+  if (!file_ || !started_ || group_.why_stopped() || destroyed_ || fetch_ || file_->checkpointing()) return;
   if (js_.env.clock.now() < checkpoint_retry_) return;
   if (now || file_->unflushed_bytes() > js_.tuning.tail_bytes_max) start_checkpoint();
 }
@@ -449,7 +471,7 @@ void StreamHost::start_checkpoint() {
   if (!position) return;  // the log on this disk is behind for a moment
   std::vector<store::CatalogEdit> edits;
   jetstream::CheckpointMark mark{position->at.index, position->at.term};
-  machine_->encode_checkpoint(state_prefix(), mark, edits);
+  machine_->encode_checkpoint(state_prefix(group_.generation()), mark, edits);
   edits.push_back({replica::position_key(identity_.group), replica::encode_position(*position)});
   for (auto& e : edits) unsaved_[e.key] = std::move(e.value);
   edits.clear();
@@ -473,26 +495,33 @@ void StreamHost::checkpoint_done(RaftIndex index, const Status& status) {
 
 void StreamHost::destroy() {
   destroyed_ = true;
-  for (auto& [name, c] : consumers_) c->end(jetstream::ConsumerEnd::kDeleted);
-  consumers_.clear();
+  fetch_.reset();
+  end_consumers(jetstream::ConsumerEnd::kDeleted);
   unsubscribe();
   group_.remove();
   pending_.push_back(std::exchange(batch_, {}));
   for (auto& entry : std::exchange(pending_, {}))
     failed_.emplace_back(std::move(entry), Error(Code::kUnavailable, "stream deleted"));
   fail_batches();
+  std::vector<store::CatalogEdit> edits = machine_edits_gone();
+  edits.push_back({replica::position_key(identity_.group), std::nullopt});
   if (!file_) return;
+  store::FileStore::discard(js_.env.disk, *js_.catalog, js_.env.log, file_options(group_.generation() + 1),
+                            [](Status) {});
   // The store finishes its removal on its own; it is kept alive by the completion.
   std::shared_ptr<store::MessageStore> store(std::move(store_));
   auto* file = static_cast<store::FileStore*>(store.get());
+  file->destroy(std::move(edits), [store](Status) {});
+}
+
+// Removes the state machine's keys of every generation.
+std::vector<store::CatalogEdit> StreamHost::machine_edits_gone() const {
   std::vector<store::CatalogEdit> edits;
-  js_.catalog->scan(group_prefix(identity_.group), [&](const std::string& key, const std::string&) {
-    if (key.starts_with(group_prefix(identity_.group) + "m")) edits.push_back({key, std::nullopt});
+  js_.catalog->scan(group_prefix(identity_.group) + "m", [&](const std::string& key, const std::string&) {
+    edits.push_back({key, std::nullopt});
     return true;
   });
-  edits.push_back({replica::position_key(identity_.group), std::nullopt});
-  js_.catalog->commit(std::move(edits), [](Status) {});
-  file->destroy([store](Status) {});
+  return edits;
 }
 
 // ---- figures ---------------------------------------------------------------------------------
@@ -504,7 +533,27 @@ std::string StreamHost::offline_reason() const {
 std::optional<api::ClusterInfo> StreamHost::cluster_info() const {
   api::ClusterInfo c;
   c.name = js_.cluster_name;
-  c.leader = js_.server_name;
+  if (!js_.cluster) {
+    c.leader = js_.server_name;
+    return c;
+  }
+  c.raft_group =
+      "S-R" + std::to_string(group_.conf().voters.size()) + "F-" + std::to_string(identity_.group.v);
+  NodeId leader = node_of(group_.leader());
+  if (leader.v != 0) c.leader = js_.cluster->name_of(leader);
+  if (group_.leading()) c.leader_since = leader_since_;
+  if (!group_.core()) return c;
+  RaftIndex last = group_.last();
+  for (const auto& peer : group_.core()->peers()) {
+    api::PeerInfo p;
+    p.name = js_.cluster->name_of(peer.id);
+    p.offline = !js_.cluster->connected(node_of(peer.id));
+    p.lag = last > peer.match ? last - peer.match : 0;
+    p.current = !p.offline && peer.active && peer.match >= group_.commit();
+    p.peer = p.name;
+    p.pending = !peer.voter;
+    c.replicas.push_back(std::move(p));
+  }
   return c;
 }
 

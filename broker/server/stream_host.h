@@ -14,10 +14,12 @@
 
 #include "broker/api/responses.h"
 #include "broker/jetstream/command.h"
+#include "broker/jetstream/consumer_leader.h"
 #include "broker/jetstream/stream_machine.h"
 #include "broker/replica/group.h"
 #include "broker/server/account.h"
 #include "broker/server/js_context.h"
+#include "broker/server/state_transfer.h"
 #include "broker/store/file_store.h"
 
 namespace weir::server {
@@ -52,6 +54,8 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
 
   /// Proposes one command; `done` gets its outcome when it is applied, or an error outcome at once.
   void propose(const AddCommand& add, Done done);
+  /// The configuration as of a revision of the meta state, as an entry of its own.
+  void propose_config(std::uint64_t revision, const std::string& config_json);
   /// A progress record of a consumer; `done` when it is committed.
   void propose_progress(std::uint32_t consumer_id, std::string_view body, Done done);
   /// End of turn: the batch becomes an entry.
@@ -67,7 +71,12 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   Status apply(RaftIndex index, Term term, const Bytes& payload, bool live) override;
   void stopped(const Error& why) override;
   void leading(bool now) override;
-  void leader_changed(NodeId leader, Term term) override;
+  void members_changed(const raft::ConfState& conf) override;
+  void fetch_state(NodeId from, const raft::SnapshotMeta& least) override;
+
+  /// A page of this replica's state for another one: messages from `from` on, and the exact cut once they
+  /// reach the end. Errors: kUnavailable, ask again.
+  Result<StatePage> state_page(StreamSeq from, std::size_t bytes, std::size_t messages);
 
   const std::string& name() const { return identity_.name; }
   GroupId group_id() const { return identity_.group; }
@@ -77,6 +86,7 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   jetstream::StreamMachine& machine() { return *machine_; }
   store::MessageStore& store() { return *store_; }
   const replica::Group& group() const { return group_; }
+  replica::Group& group() { return group_; }
   ConsumerHost* consumer(std::string_view name);
   const std::map<std::string, std::unique_ptr<ConsumerHost>, std::less<>>& consumers() const {
     return consumers_;
@@ -105,9 +115,15 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   Status open_machine();
   Status place_in_log();
   void begin_in_log();
-  Result<std::unique_ptr<store::FileStore>> open_file_store(std::uint32_t generation);
+  store::FileStore::Options file_options(std::uint32_t generation) const;
+  std::vector<store::CatalogEdit> machine_edits_gone() const;
+  void end_consumers(jetstream::ConsumerEnd why);
+  void state_arrived(Result<StateFetch::Arrived> arrived);
+  void switch_to(std::shared_ptr<StateFetch::Arrived> fresh, raft::SnapshotMeta at);
+  void adopt(StateFetch::Arrived& fresh, const raft::SnapshotMeta& at);
+  void fetch_failed(const Error& why);
   void fail_pending(const Error& why);
-  std::string state_prefix() const;
+  std::string state_prefix(std::uint32_t generation) const;
   bool may_propose() const { return group_.leading() || soon_leading(); }
   /// A group of one that has just started: what comes meanwhile waits.
   bool soon_leading() const { return group_.alone() && !group_.why_stopped(); }
@@ -141,6 +157,8 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   replica::Group group_;
   bool started_ = false;
   bool destroyed_ = false;
+  bool led_alone_ = false;             // as the consumers were started
+  std::unique_ptr<StateFetch> fetch_;  // this replica is behind the log
   std::vector<std::unique_ptr<session::Subscription>> subscriptions_;
   std::map<std::string, std::unique_ptr<ConsumerHost>, std::less<>> consumers_;
 

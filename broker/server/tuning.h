@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "broker/base/limits.h"
+#include "broker/replica/host.h"
 
 namespace weir::server {
 
@@ -17,6 +18,7 @@ struct Tuning {
   std::size_t segment_bytes = limits::kSegmentBytes;
   std::uint64_t catalog_roll_bytes = 16u << 20;  // never roll a smaller log
   std::uint64_t meta_checkpoint_entries = 1024;
+  replica::HostTuning groups;
 };
 
 }  // namespace weir::server

@@ -25,7 +25,8 @@ std::uint64_t attempt_of(std::string_view payload) {
 }  // namespace
 
 std::string StreamSettings::json() const {
-  std::string j = "{\"name\":\"" + name + "\",\"subjects\":[\"" + name + ".>\"],\"num_replicas\":1";
+  std::string j = "{\"name\":\"" + name + "\",\"subjects\":[\"" + name + ".>\"]";
+  j += ",\"num_replicas\":" + std::to_string(replicas);
   j += ",\"storage\":\"" + std::string(file ? "file" : "memory") + "\"";
   j += ",\"retention\":\"" + std::string(work_queue ? "workqueue" : "limits") + "\"";
   j += ",\"discard\":\"" + std::string(discard_new ? "new" : "old") + "\"";
@@ -43,6 +44,7 @@ void StreamHistory::fail(const std::string& what) const {
 
 void StreamHistory::reset(StreamSettings s) {
   ++incarnation;
+  lost = moved = false;
   settings = std::move(s);
   tightest_ = settings;
   uncertain_ = false;
@@ -94,7 +96,7 @@ void StreamHistory::acked(Attempt& a, std::uint64_t seq, bool duplicate, std::ui
     return fail("sequence " + std::to_string(seq) + " shows message " + std::to_string(it->second) +
                 " and was acknowledged for " + what);
   a.seqs.insert(seq);
-  if (!a.msg_id.empty() && a.seqs.size() > 1)
+  if (!a.msg_id.empty() && a.seqs.size() > 1 && !clocks_jump)
     return fail(what + " with one Msg-Id is at " + std::to_string(a.seqs.size()) + " sequences");
   a.acked = true;
   a.acked_at = now;
@@ -112,13 +114,15 @@ void StreamHistory::seen(const std::string& by, const SeenMessage& m,
   if (a.payload != m.payload || a.subject != m.subject) return fail(what + " altered");
   if (a.headers != m.headers) return fail(what + " with other headers");
   if (a.stream != number_) return fail(what + " of another stream");
-  if (a.incarnation > incarnation || (a.incarnation < incarnation && a.acked))
+  // One of several sends may have been acknowledged before the stream was deleted, another stored after.
+  if (a.incarnation > incarnation || (a.incarnation < incarnation && a.acked && a.sends < 2))
     return fail(what + " of an earlier life of the stream");
   if (a.refused && a.unknown == 0) return fail(what + " that was refused");
   auto [old, fresh] = content_.emplace(m.seq, a.id);
   if (!fresh && old->second != a.id) return fail(what + ", before it was " + std::to_string(old->second));
   a.seqs.insert(m.seq);
-  if (!a.msg_id.empty() && a.seqs.size() > 1) return fail(what + ", its Msg-Id is at another sequence too");
+  if (!a.msg_id.empty() && a.seqs.size() > 1 && !clocks_jump)
+    return fail(what + ", its Msg-Id is at another sequence too");
   if (a.seqs.size() > a.sends) return fail(what + ", more often than it was sent");
 }
 
@@ -173,7 +177,8 @@ std::optional<std::string> StreamHistory::why_gone(std::uint64_t seq, const Atte
   for (const Purge& p : purges_) {
     if (a.first_sent <= p.ended && (p.subject.empty() || p.subject == a.subject)) return "purged";
   }
-  if (tightest_.max_age && a.first_sent + tightest_.max_age <= now) return "expired";
+  if (tightest_.max_age && (clocks_jump || a.first_sent + tightest_.max_age <= now + clock_slack))
+    return "expired";
   if (limits_excuse(seq, a, state, attempts)) return "limits";
   return std::nullopt;
 }
@@ -210,7 +215,8 @@ void StreamHistory::audit_removed(const std::map<std::uint64_t, SeenMessage>& pr
       if (!p.confirmed || p.partial || a.acked_at >= p.sent) continue;
       if (p.subject.empty() || p.subject == a.subject) return fail(what + "although it was purged");
     }
-    if (settings.max_age && !uncertain_ && a.acked_at + settings.max_age + kTickSlack < now)
+    if (settings.max_age && !uncertain_ && !clocks_jump &&
+        a.acked_at + settings.max_age + kTickSlack + clock_slack < now)
       return fail(what + "although it expired");
   }
 }

@@ -1,0 +1,308 @@
+// The JetStream API over several nodes: a request is answered by who can, and goes there by itself.
+//
+// A request for a stream goes to the stream's leader, one that changes streams to the leader of the meta
+// group. While there is none it waits here: a fail-over shows as a slower answer, not as an error.
+#include <algorithm>
+
+#include "broker/api/pub_ack.h"
+#include "broker/base/text.h"
+#include "broker/base/varint.h"
+#include "broker/server/api_server.h"
+#include "broker/server/cluster_side.h"
+#include "broker/server/stream_host.h"
+
+namespace weir::server {
+
+using api::ErrCode;
+using api::ReplyType;
+using jetstream::MetaStream;
+
+namespace {
+constexpr Nanos kHoldFor = 5 * kSecond;
+constexpr Nanos kRetry = 20 * kMillisecond;
+constexpr std::size_t kHeldMax = 10'000;
+constexpr Nanos kInfoTimeout = 2 * kSecond;
+}  // namespace
+
+bool ApiServer::send_on(NodeId to, const ApiRequest& r) {
+  std::string both = r.headers + r.body;
+  Forwarded f{r.internal ? ForwardKind::kInternal : ForwardKind::kApi,
+              r.hops,
+              GroupId(),
+              r.account->name,
+              r.subject,
+              r.reply,
+              r.headers.size(),
+              both};
+  return js_.context().cluster->forward(to, f, nullptr);
+}
+
+void ApiServer::forwarded(Account& account, const Forwarded& f) {
+  session::Inbound m{f.subject, f.reply, f.body, f.header_size, nullptr, nullptr};
+  if (f.kind == ForwardKind::kAck) return on_ack(account, m, f.hops);
+  ApiRequest r;
+  r.account = &account;
+  r.subject = f.subject;
+  r.reply = f.reply;
+  r.headers = m.headers();
+  r.body = m.payload();
+  r.hops = f.hops;
+  r.internal = f.kind == ForwardKind::kInternal;
+  if (queue_.size() < limits::kApiRequestsQueued) queue_.push_back(std::move(r));
+  env_.loop.post([] {});
+}
+
+void ApiServer::pass_ack(Account& account, std::string_view stream, const session::Inbound& m,
+                         std::uint8_t hops) {
+  ClusterSide* cluster = js_.context().cluster;
+  if (!cluster) return;
+  const MetaStream* s = js_.meta().state().find(account.name, stream);
+  NodeId leader = s ? cluster->leader_of(s->group) : NodeId();
+  if (leader.v == 0 || leader == js_.self()) return;
+  // An ack that is lost is an ack that comes too late: the message is delivered again.
+  cluster->forward(
+      leader, {ForwardKind::kAck, hops, s->group, account.name, m.subject, m.reply, m.header_size, m.body},
+      m.shared);
+}
+
+bool ApiServer::pass_on(ApiRequest& r, const Route& route) {
+  ClusterSide* cluster = js_.context().cluster;
+  if (!cluster || route.scope == Scope::kHere) return false;
+  NodeId to = js_.meta_leader();
+  bool here = js_.meta().leading();
+  if (route.scope != Scope::kMeta) {
+    const MetaStream* s = js_.meta().state().find(r.account->name, r.tokens[route.stream]);
+    StreamHost* host = s ? js_.find(s->group) : nullptr;
+    if (s) {
+      here = host && host->group().leading();
+      bool replica =
+          route.scope == Scope::kReplica && host && host->group().started() && !host->group().empty();
+      if (here || replica || (host && host->group().why_stopped() && host->group().alone())) return false;
+      to = cluster->leader_of(s->group);
+    } else if (here) {
+      return false;  // nobody knows better: it does not exist
+    }
+  }
+  if (here) return false;
+  if (to.v != 0 && to != js_.self() && cluster->connected(to)) {
+    if (r.hops >= kForwardsMax || !send_on(to, r)) fail(r, route.type, ErrCode::kClusterNotAvail);
+    return true;
+  }
+  if (r.since.ns == 0) r.since = env_.clock.now();
+  if (env_.clock.now() - r.since > kHoldFor || held_.size() >= kHeldMax) {
+    fail(r, route.type, ErrCode::kClusterNotAvail);
+  } else {
+    hold(std::move(r));
+  }
+  return true;
+}
+
+void ApiServer::hold(ApiRequest r) {
+  if (r.since.ns == 0) r.since = env_.clock.now();
+  held_.push_back(std::move(r));
+  if (retry_timer_ == 0) {
+    retry_timer_ = env_.loop.at(env_.clock.now() + kRetry, [this] {
+      retry_timer_ = 0;
+      retry_ = true;
+    });
+  }
+}
+
+void ApiServer::retry_held() {
+  for (ApiRequest& r : std::exchange(held_, {})) handle(r);
+}
+
+// ---- changes of streams ----------------------------------------------------------------------
+
+void ApiServer::answer_when_applied(const ApiRequest& r, const MetaStream& stream, std::string_view verb) {
+  ApiRequest second = r;
+  second.internal = true;
+  second.since = Mono();
+  second.hops = 0;
+  second.subject = stream.config.name;
+  second.headers.clear();
+  second.body =
+      std::string(verb) + " " + std::to_string(stream.group.v) + " " + std::to_string(stream.revision);
+  handle(second);
+}
+
+// "created|existing|updated <group> <revision>" for the stream in `subject`.
+void ApiServer::stream_applied(ApiRequest& r) {
+  std::vector<std::string> words;
+  for (std::size_t at = 0; at <= r.body.size();) {
+    std::size_t end = std::min(r.body.find(' ', at), r.body.size());
+    words.push_back(r.body.substr(at, end - at));
+    at = end + 1;
+  }
+  bool update = words[0] == "updated";
+  ReplyType type = update ? ReplyType::kStreamUpdate : ReplyType::kStreamCreate;
+  auto group = words.size() == 3 ? parse_u64(words[1]) : std::nullopt;
+  auto revision = words.size() == 3 ? parse_u64(words[2]) : std::nullopt;
+  if (!group || !revision) return;
+  GroupId id(static_cast<std::uint32_t>(*group));
+  StreamHost* host = js_.find(id);
+  if (host && host->group().why_stopped()) {
+    return fail(r, type, api::make_error(ErrCode::kStreamOfflineReason, host->offline_reason()));
+  }
+  if (host && host->group().leading() && host->machine().config_revision() >= *revision) {
+    if (update) return reply(r, api::encode_stream_update(shown(*host)));
+    return reply(r, api::encode_stream_create(shown(*host), words[0] == "created"));
+  }
+  if (auto why = js_.offline_reason(r.account->name, r.subject)) {
+    return fail(r, type, api::make_error(ErrCode::kStreamGeneral, *why));
+  }
+  ClusterSide* cluster = js_.context().cluster;
+  NodeId leader = cluster ? cluster->leader_of(id) : NodeId();
+  if (leader.v != 0 && leader != js_.self() && r.hops < kForwardsMax && send_on(leader, r)) return;
+  if (r.since.ns != 0 && env_.clock.now() - r.since > kHoldFor)
+    return fail(r, type, ErrCode::kClusterNotAvail);
+  hold(std::move(r));
+}
+
+// ---- STREAM.LIST over nodes --------------------------------------------------------------------
+
+namespace {
+struct Gathering {
+  ApiRequest request;
+  api::StreamListParts parts;
+  std::map<std::string, std::string> infos;  // by name
+  std::size_t open = 0;
+};
+}  // namespace
+
+void ApiServer::gather_list(const ApiRequest& r, const std::vector<std::string>& names, api::Paging paging) {
+  ClusterSide& cluster = *js_.context().cluster;
+  auto g = std::make_shared<Gathering>();
+  g->request = r;
+  g->parts.paging = paging;
+  std::map<NodeId, std::vector<std::string>> from;
+  for (const std::string& name : names) {
+    const MetaStream* s = js_.meta().state().find(r.account->name, name);
+    NodeId leader = s ? cluster.leader_of(s->group) : NodeId();
+    StreamHost* host = s ? js_.find(s->group) : nullptr;
+    if (host && (host->group().leading() || host->group().alone())) {
+      g->infos[name] = api::encode_stream_info_object(shown(*host));
+    } else if (leader.v != 0 && leader != js_.self()) {
+      from[leader].push_back(name);
+    }
+  }
+  auto finish = [this, g, names] {
+    for (const std::string& name : names) {
+      auto it = g->infos.find(name);
+      if (it == g->infos.end()) {
+        g->parts.missing.push_back(name);
+      } else {
+        g->parts.streams.push_back(std::move(it->second));
+      }
+    }
+    reply(g->request, api::encode_stream_list(g->parts));
+  };
+  g->open = from.size();
+  if (from.empty()) return finish();
+  for (const auto& [node, asked] : from) {
+    BytesBuilder q;
+    q.append_string(r.account->name);
+    q.append_varint(asked.size());
+    for (const std::string& name : asked) q.append_string(name);
+    std::vector<Bytes> body;
+    body.push_back(q.freeze());
+    cluster.mesh().ask(node, cluster::Method::kStreamInfo, std::move(body), kInfoTimeout,
+                       [g, finish](Result<Bytes> answer) {
+                         if (answer) {
+                           Reader in(answer->span());
+                           for (std::uint64_t n = in.varint(); n > 0 && in.ok(); --n) {
+                             std::string name(in.string());
+                             g->infos[name] = std::string(in.string());
+                           }
+                         }
+                         if (--g->open == 0) finish();
+                       });
+  }
+}
+
+void ApiServer::serve_infos(const Bytes& body, cluster::Mesh::Reply answer) {
+  Reader in(body.span());
+  std::string account(in.string());
+  BytesBuilder out;
+  std::vector<std::pair<std::string, std::string>> found;
+  for (std::uint64_t n = in.varint(); n > 0 && in.ok(); --n) {
+    std::string name(in.string());
+    const MetaStream* s = js_.meta().state().find(account, name);
+    StreamHost* host = s ? js_.find(s->group) : nullptr;
+    if (host && host->group().leading())
+      found.emplace_back(name, api::encode_stream_info_object(shown(*host)));
+  }
+  out.append_varint(found.size());
+  for (const auto& [name, info] : found) {
+    out.append_string(name);
+    out.append_string(info);
+  }
+  answer(out.freeze());
+}
+
+void ApiServer::join_cluster(cluster::Mesh& mesh) {
+  mesh.handle(cluster::Method::kStreamInfo, [this](NodeId, const Bytes& body, cluster::Mesh::Reply answer) {
+    serve_infos(body, std::move(answer));
+  });
+}
+
+// ---- giving leadership away --------------------------------------------------------------------
+
+namespace {
+/// The member that takes over: the preferred one, else the one that has most of the log.
+NodeId heir(const replica::Group& group, NodeId preferred) {
+  NodeId best;
+  RaftIndex match;
+  for (const auto& peer : group.core()->peers()) {
+    if (!peer.voter || !peer.active) continue;
+    if (preferred.v != 0 && node_of(peer.id) == preferred) return peer.id;
+    if (best.v == 0 || peer.match > match) {
+      best = peer.id;
+      match = peer.match;
+    }
+  }
+  return preferred.v == 0 ? best : NodeId();
+}
+}  // namespace
+
+void ApiServer::step_down(ApiRequest& r, ReplyType type, replica::Group& group) {
+  auto decoded = api::decode_step_down(r.body, strictness());
+  if (auto* e = std::get_if<api::ApiError>(&decoded)) return fail(r, type, *e);
+  const auto& q = std::get<api::StepDownRequest>(decoded);
+  NodeId preferred;
+  if (q.placement && !q.placement->preferred.empty()) {
+    const auto* node = js_.meta().state().find_node(q.placement->preferred);
+    if (!node) return fail(r, type, ErrCode::kClusterNoPeers);
+    if (node->id == js_.self())
+      return fail(r, type, api::make_error(ErrCode::kClusterNoPeers, "preferred server is already leader"));
+    preferred = node->id;
+  }
+  NodeId to = heir(group, preferred);
+  if (to.v == 0 || !group.transfer_leadership(to)) return fail(r, type, ErrCode::kClusterNoPeers);
+  reply(r, api::encode_success(type));
+}
+
+void ApiServer::meta_step_down(ApiRequest& r) {
+  constexpr auto kType = ReplyType::kMetaLeaderStepDown;
+  if (!js_.context().cluster) return fail(r, kType, ErrCode::kClusterRequired);
+  if (!r.account->is_system) return fail(r, kType, ErrCode::kBadRequest);
+  step_down(r, kType, js_.meta().group());
+}
+
+void ApiServer::stream_remove_peer(ApiRequest& r) {
+  constexpr auto kType = ReplyType::kStreamRemovePeer;
+  if (!js_.context().cluster) return fail(r, kType, ErrCode::kClusterRequired);
+  auto decoded = api::decode_peer_remove(r.body, strictness());
+  if (auto* e = std::get_if<api::ApiError>(&decoded)) return fail(r, kType, *e);
+  const auto& q = std::get<api::PeerRemoveRequest>(decoded);
+  const MetaStream* s = js_.meta().state().find(r.account->name, r.tokens[3]);
+  if (!s) return fail(r, kType, ErrCode::kStreamNotFound);
+  const auto* node = js_.meta().state().find_node(q.peer);
+  if (!node || s->replica_on(node->id).v == 0) return fail(r, kType, ErrCode::kClusterPeerNotMember);
+  js_.remove_peer(*s, node->id, [this, r](const jetstream::MetaOutcome& o) {
+    if (!o.ok()) return fail(r, kType, o.error);
+    reply(r, api::encode_success(kType));
+  });
+}
+
+}  // namespace weir::server

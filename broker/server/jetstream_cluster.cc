@@ -1,0 +1,287 @@
+// broker/server/jetstream_cluster.cc - JetStream as one node of a cluster: founding, members, placement.
+#include <algorithm>
+
+#include "broker/base/varint.h"
+#include "broker/cluster/reconcile_group.h"
+#include "broker/proto/headers.h"
+#include "broker/raft/confchange.h"
+#include "broker/server/cluster_side.h"
+#include "broker/server/consumer_host.h"
+#include "broker/server/jetstream.h"
+
+namespace weir::server {
+
+using jetstream::MetaOutcome;
+using jetstream::MetaStream;
+
+namespace {
+constexpr Nanos kReconcilePeriod = 200 * kMillisecond;
+constexpr Nanos kAskTimeout = 2 * kSecond;
+constexpr Nanos kMetaStateTimeout = 10 * kSecond;
+}  // namespace
+
+// ---- into the cluster --------------------------------------------------------------------------
+
+void JetStream::start_cluster() {
+  cluster::Mesh& mesh = js_.cluster->mesh();
+  state_server_ = std::make_unique<StateServer>(mesh, *this);
+  Registration r{js_.self, js_.server_name, js_.cluster_name, options_.jetstream.domain, options_.server_tags,
+                 boot_};
+  registrar_ = std::make_unique<Registrar>(env_, mesh, *meta_, std::move(r),
+                                           [this] { return founding_.born ? &*founding_.born : nullptr; });
+  membership_ = std::make_unique<cluster::Membership>(
+      env_, mesh, *catalog_, cluster::Founder{js_.self, js_.server_name}, founding_,
+      [this](const cluster::FoundingRecord& record) { born(record); });
+  membership_->start();
+  if (founding_.born) registrar_->start();
+  reconcile();
+}
+
+void JetStream::start_meta() {
+  const cluster::FoundingRecord& record = *founding_.born;
+  if (!record.has(js_.self)) return meta_->join();
+  std::vector<NodeId> members;
+  for (const auto& founder : record.members) members.push_back(founder.id);
+  meta_->found(members);
+}
+
+void JetStream::born(const cluster::FoundingRecord& record) {
+  founding_.born = record;
+  start_meta();
+  meta_->start(journal_.get());
+  registrar_->start();
+  if (on_born) on_born(record.cluster_id);
+}
+
+void JetStream::peer_up(const cluster::NodeInfo& peer) {
+  if (membership_) membership_->peer_up(peer);
+  host_->peer_alive(peer.id, true);
+}
+
+void JetStream::peer_down(NodeId peer) {
+  if (membership_) membership_->peer_down(peer);
+  host_->peer_alive(peer, false);
+}
+
+void JetStream::fetch_meta(NodeId from, const raft::SnapshotMeta&) {
+  js_.cluster->mesh().ask(
+      node_of(from), cluster::Method::kMetaState, {}, kMetaStateTimeout,
+      [this, alive = std::weak_ptr<int>(alive_)](Result<Bytes> answer) {
+        if (alive.expired()) return;
+        if (!answer) return meta_->install_failed();
+        meta_->install(answer->text());
+      },
+      cluster::Lane::kBulk);
+}
+
+// ---- streams come and go -------------------------------------------------------------------------
+
+// A memory stream's replica forgot what it promised: it is of use again once the meta group has given it a
+// new id for this start (ADR 4).
+bool JetStream::may_host(const MetaStream& s) const {
+  if (!js_.cluster || s.config.storage == api::Storage::kFile || s.founders.size() + s.peers.size() == 2) {
+    return true;
+  }
+  const auto* node = meta_->state().find_node(js_.self);
+  return node != nullptr && node->boot == boot_;
+}
+
+void JetStream::place(const MetaStream& s, bool live) {
+  NodeId wanted = s.replica_on(js_.self);
+  StreamHost* host = find(s.group);
+  if (host && wanted.v != 0 && host->group().self() != wanted) {
+    drop_host(s.group, false);  // the same place, another life
+    host = nullptr;
+  }
+  if (host) {
+    if (wanted.v == 0) {
+      leaving_.insert(s.group);
+    } else {
+      leaving_.erase(s.group);
+    }
+    if (host->group().leading()) unsettled_.insert(s.group);
+    return;
+  }
+  if (wanted.v != 0 && may_host(s)) return open_stream(s, live);
+  auto& remote = remotes_[s.group];
+  if (!remote) remote = std::make_unique<RemoteStream>(js_, account_of(s), s.group, s.config.subjects);
+}
+
+void JetStream::peers_changed(const MetaOutcome& change, bool live) {
+  for (GroupId group : change.groups) {
+    if (const MetaStream* s = meta_->state().find(group)) place(*s, live);
+  }
+  // Renewed for this start: what could not be hosted may be now.
+  if (change.node.id != js_.self || change.node.boot != boot_) return;
+  std::vector<GroupId> here;
+  for (const auto& [group, remote] : remotes_) here.push_back(group);
+  for (GroupId group : here) {
+    const MetaStream* s = meta_->state().find(group);
+    if (s && s->replica_on(js_.self).v != 0) place(*s, live);
+  }
+}
+
+void JetStream::drop_host(GroupId group, bool destroy) {
+  auto it = streams_.find(group);
+  if (it == streams_.end()) return;
+  if (js_.cluster) js_.cluster->leads(group, it->second->group().term(), false);
+  if (destroy) it->second->destroy();
+  for (auto n = by_name_.begin(); n != by_name_.end();) {
+    n = n->second == it->second.get() ? by_name_.erase(n) : std::next(n);
+  }
+  streams_.erase(it);
+  unsettled_.erase(group);
+  leaving_.erase(group);
+}
+
+// The meta state was replaced as a whole: what is here follows it.
+void JetStream::resync() {
+  std::vector<GroupId> gone;
+  for (const auto& [group, host] : streams_) {
+    if (!meta_->state().find(group)) gone.push_back(group);
+  }
+  for (GroupId group : gone) drop_host(group, true);
+  std::erase_if(remotes_, [&](const auto& r) { return !meta_->state().find(r.first); });
+  std::erase_if(offline_, [&](const auto& o) { return !meta_->state().find(o.first); });
+  meta_->state().for_each([this](const MetaStream& s) {
+    place(s, true);
+    if (auto it = remotes_.find(s.group); it != remotes_.end()) it->second->resubscribe(s.config.subjects);
+    return true;
+  });
+}
+
+void JetStream::stream_leading(StreamHost& host, bool now) {
+  if (js_.cluster) js_.cluster->leads(host.group_id(), host.group().term(), now);
+  if (!now) {
+    unsettled_.erase(host.group_id());
+    return;
+  }
+  const MetaStream* s = meta_->state().find(host.group_id());
+  if (!s) return;
+  propose_config(host, *s);
+  if (js_.cluster) unsettled_.insert(host.group_id());
+}
+
+// ---- members as the meta group wants them --------------------------------------------------------
+
+bool JetStream::as_wanted(StreamHost& host, const MetaStream& s) const {
+  auto down = [this](NodeId node) { return node != js_.self && !js_.cluster->connected(node); };
+  return cluster::reconcile_group(host.group(), {s.peers, {}, s.preferred}, down);
+}
+
+void JetStream::reconcile() {
+  std::vector<GroupId> work(unsettled_.begin(), unsettled_.end());
+  for (GroupId group : work) {
+    StreamHost* host = find(group);
+    const MetaStream* s = meta_->state().find(group);
+    bool leads = host && s && host->group().leading();
+    if (!leads || as_wanted(*host, *s)) unsettled_.erase(group);
+  }
+  leave_groups();
+  reconcile_timer_ = env_.loop.at(env_.clock.now() + kReconcilePeriod, [this] { reconcile(); });
+}
+
+// A member that is to go stays until the leader says that the group goes on without it.
+void JetStream::leave_groups() {
+  for (GroupId group : leaving_) {
+    NodeId leader = js_.cluster->leader_of(group);
+    StreamHost* host = find(group);
+    if (!host || leader.v == 0 || leader == js_.self) continue;
+    BytesBuilder q;
+    q.append_varint(group.v);
+    std::vector<Bytes> body;
+    body.push_back(q.freeze());
+    js_.cluster->mesh().ask(leader, cluster::Method::kGroupMembers, std::move(body), kAskTimeout,
+                            [this, group, alive = std::weak_ptr<int>(alive_)](Result<Bytes> answer) {
+                              if (alive.expired() || !answer || !leaving_.contains(group)) return;
+                              auto conf = raft::decode_conf(answer->span());
+                              StreamHost* here = find(group);
+                              if (!conf || !here || raft::is_member(*conf, here->group().self())) return;
+                              const MetaStream* s = meta_->state().find(group);
+                              drop_host(group, true);
+                              if (s) place(*s, true);
+                            });
+  }
+}
+
+void JetStream::remove_peer(const MetaStream& s, NodeId node, MetaDone done) {
+  std::vector<NodeId> current;
+  for (NodeId peer : s.peers) current.push_back(node_of(peer));
+  auto placed =
+      cluster::place_replacement(s.config, current, node, place_nodes(), place_rules(), env_.random.next());
+  if (!placed.ok()) return fail_meta(placed.error, std::move(done));
+  jetstream::MetaPeersCommand c;
+  c.group = s.group;
+  c.expected = s.peers_revision;
+  c.nodes = placed.nodes;
+  meta_->propose([&](jetstream::EntryBuilder& b) { b.meta_set_peers(c); }, std::move(done));
+}
+
+std::vector<cluster::PlaceNode> JetStream::place_nodes() const {
+  std::vector<cluster::PlaceNode> out;
+  for (const auto& [id, node] : meta_->state().nodes()) {
+    if (node.removed) continue;
+    cluster::PlaceNode n;
+    n.id = id;
+    n.cluster = node.cluster;
+    n.tags = node.tags;
+    n.jetstream = node.jetstream;
+    n.online = id == js_.self || js_.cluster->connected(id);
+    auto load = meta_->state().load(id);
+    // Limits of other nodes are not told yet: what is reserved there stands for what is used.
+    n.file_free = js_.file_bytes_max - std::min(js_.file_bytes_max, load.reserved_file);
+    n.memory_free = js_.memory_bytes_max - std::min(js_.memory_bytes_max, load.reserved_memory);
+    n.streams = load.streams;
+    n.replicated = load.replicated;
+    out.push_back(std::move(n));
+  }
+  return out;
+}
+
+cluster::PlaceRules JetStream::place_rules() const {
+  cluster::PlaceRules r;
+  r.unique_tag = options_.jetstream.unique_tag;
+  r.max_ha_assets =
+      static_cast<std::size_t>(std::max<std::int64_t>(options_.jetstream.limits.max_ha_assets, 0));
+  r.cluster = js_.cluster_name;
+  return r;
+}
+
+void JetStream::hand_over() {
+  auto give = [](replica::Group& group) {
+    if (!group.leading()) return;
+    NodeId best;
+    RaftIndex match;
+    for (const auto& peer : group.core()->peers()) {
+      if (peer.voter && peer.active && (best.v == 0 || peer.match > match)) {
+        best = peer.id;
+        match = peer.match;
+      }
+    }
+    if (best.v != 0) group.transfer_leadership(best);
+  };
+  for (auto& [id, stream] : streams_) give(stream->group());
+  give(meta_->group());
+}
+
+// ---- publishes -----------------------------------------------------------------------------------
+
+void JetStream::forwarded_publish(Account& account, const Forwarded& f, const Bytes& frame) {
+  Bytes body = frame.sub_of(f.body);
+  session::Inbound m{f.subject, f.reply, f.body, f.header_size, &body, nullptr};
+  StreamHost* host = find(f.group);
+  if (host && (host->group().leading() || host->group().alone())) return host->on_message(m);
+  NodeId leader = js_.cluster->leader_of(f.group);
+  if (leader.v != 0 && leader != js_.self && js_.cluster->forward(leader, f, &body)) return;
+  if (!f.reply.empty()) js_.unserved.emplace_back(&account, f.reply);
+}
+
+void JetStream::answer_unserved() {
+  if (js_.unserved.empty()) return;
+  std::string block = proto::HeaderBuilder(503).take();
+  for (const auto& [account, reply] : std::exchange(js_.unserved, {})) {
+    js_.router.send(*account, reply, {}, block, block.size());
+  }
+}
+
+}  // namespace weir::server

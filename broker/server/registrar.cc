@@ -1,0 +1,176 @@
+#include "broker/server/registrar.h"
+
+#include <algorithm>
+
+#include "broker/base/varint.h"
+#include "broker/cluster/reconcile_group.h"
+
+namespace weir::server {
+
+using jetstream::MetaNode;
+using jetstream::MetaOutcome;
+
+namespace {
+constexpr Nanos kPeriod = 250 * kMillisecond;
+constexpr Nanos kAskTimeout = 2 * kSecond;
+
+Bytes encode_registration(const Registration& r) {
+  BytesBuilder out;
+  out.append_u8(1);
+  out.append_varint(r.id.v);
+  out.append_string(r.name);
+  out.append_string(r.cluster);
+  out.append_string(r.domain);
+  out.append_varint(r.boot);
+  out.append_varint(r.tags.size());
+  for (const std::string& t : r.tags) out.append_string(t);
+  return out.freeze();
+}
+
+Result<Registration> decode_registration(ByteSpan bytes) {
+  Reader in(bytes);
+  std::uint8_t version = in.u8();
+  if (in.ok() && version != 1)
+    return {Code::kUnsupported, "registration: version " + std::to_string(version)};
+  Registration r;
+  r.id = NodeId(in.varint());
+  r.name = in.string();
+  r.cluster = in.string();
+  r.domain = in.string();
+  r.boot = in.varint();
+  std::uint64_t tags = in.varint();
+  for (std::uint64_t i = 0; i < tags && in.ok() && i < jetstream::kTagsMax; ++i)
+    r.tags.emplace_back(in.string());
+  if (!in.done() || r.id.v == 0 || r.name.empty()) return {Code::kInvalid, "registration: malformed"};
+  return r;
+}
+
+Status outcome_status(const MetaOutcome& o) {
+  if (o.ok()) return ok();
+  return Error(Code::kUnavailable, o.error.description);
+}
+}  // namespace
+
+Registrar::Registrar(env::Env& env, cluster::Mesh& mesh, cluster::MetaGroup& meta, Registration self,
+                     Founders founders)
+    : env_(env), mesh_(mesh), meta_(meta), self_(std::move(self)), founders_(std::move(founders)) {
+  mesh_.handle(cluster::Method::kJoin, [this, alive = std::weak_ptr<int>(alive_)](
+                                           NodeId from, const Bytes& body, cluster::Mesh::Reply reply) {
+    if (!alive.expired()) on_join(from, body, std::move(reply));
+  });
+}
+
+Registrar::~Registrar() {
+  env_.loop.cancel(timer_);
+}
+
+void Registrar::start() {
+  timer_ = env_.loop.at(env_.clock.now() + kPeriod, [this] {
+    work();
+    start();
+  });
+}
+
+void Registrar::look() {
+  env_.loop.cancel(timer_);
+  timer_ = env_.loop.at(env_.clock.now(), [this] {
+    work();
+    start();
+  });
+}
+
+bool Registrar::registered() const {
+  const MetaNode* n = meta_.state().find_node(self_.id);
+  return n != nullptr && !n->removed && n->name == self_.name && n->tags == self_.tags &&
+         n->boot == self_.boot;
+}
+
+void Registrar::work() {
+  if (!registered()) ask_to_join();
+  if (meta_.leading()) reconcile_meta();
+}
+
+void Registrar::ask_to_join() {
+  if (asking_) return;
+  asking_ = true;
+  auto done = [this, alive = std::weak_ptr<int>(alive_)](Status) {
+    if (!alive.expired()) asking_ = false;
+  };
+  if (meta_.leading()) return propose(self_, std::move(done));
+  // The leader if it is known, else one after the other.
+  NodeId to = node_of(meta_.group().leader());
+  if (!mesh_.peer(to)) {
+    std::vector<cluster::NodeInfo> peers = mesh_.peers();
+    std::erase_if(peers, [](const auto& p) { return !p.jetstream || p.cluster_id.empty(); });
+    if (peers.empty()) {
+      asking_ = false;
+      return;
+    }
+    to = peers[next_peer_++ % peers.size()].id;
+  }
+  std::vector<Bytes> body;
+  body.push_back(encode_registration(self_));
+  mesh_.ask(to, cluster::Method::kJoin, std::move(body), kAskTimeout,
+            [done = std::move(done)](Result<Bytes> answer) mutable {
+              done(answer ? ok() : Status(answer.error()));
+            });
+}
+
+void Registrar::on_join(NodeId from, const Bytes& body, cluster::Mesh::Reply reply) {
+  auto r = decode_registration(body.span());
+  if (!r) return reply(r.error());
+  if (r->id != from) return reply(Error(Code::kInvalid, "a node registers itself only"));
+  if (!meta_.leading()) return reply(Error(Code::kUnavailable, "this node does not lead the meta group"));
+  propose(*r, [reply = std::move(reply)](Status s) mutable {
+    if (!s) return reply(s.error());
+    reply(Bytes());
+  });
+}
+
+void Registrar::propose(const Registration& r, UniqueFunction<void(Status)> done) {
+  const MetaNode* same_name = meta_.state().find_node(r.name);
+  NodeId replaces = same_name && same_name->id != r.id ? same_name->id : NodeId();
+  if (replaces.v != 0 && (mesh_.peer(replaces) || replaces == self_.id)) {
+    env_.log.error("node " + r.name + " cannot register: another node of that name is connected");
+    return done(Error(Code::kExists, "another node has the name " + r.name));
+  }
+  jetstream::MetaNodeCommand c;
+  c.id = r.id;
+  c.replaces = replaces;
+  c.name = r.name;
+  c.cluster = r.cluster;
+  c.domain = r.domain;
+  for (const std::string& t : r.tags) c.tags.push_back(t);
+  meta_.propose([&](jetstream::EntryBuilder& b) { b.meta_register_node(c); }, [](const MetaOutcome&) {});
+  jetstream::MetaRenewCommand renew;
+  renew.replica = r.id;
+  renew.boot = r.boot;
+  meta_.propose([&](jetstream::EntryBuilder& b) { b.meta_renew_replicas(renew); },
+                [done = std::move(done)](const MetaOutcome& o) mutable { done(outcome_status(o)); });
+}
+
+// A founder that has not registered yet keeps its vote, unless a new store has come under its name.
+bool Registrar::unregistered_founder(NodeId replica) const {
+  const cluster::FoundingRecord* record = founders_();
+  if (!record || meta_.state().find_node(node_of(replica))) return false;
+  for (const auto& founder : record->members) {
+    if (founder.id == replica) return meta_.state().find_node(founder.name) == nullptr;
+  }
+  return false;
+}
+
+void Registrar::reconcile_meta() {
+  const raft::ConfState& conf = meta_.group().conf();
+  auto down = [this](NodeId node) { return node != self_.id && !mesh_.peer(node); };
+  std::vector<cluster::MetaCandidate> nodes;
+  for (const auto& [id, node] : meta_.state().nodes()) {
+    if (!node.removed && node.jetstream) nodes.push_back({node.meta_replica, down(id)});
+  }
+  for (NodeId voter : conf.voters) {
+    if (unregistered_founder(voter)) nodes.push_back({voter, down(node_of(voter))});
+  }
+  if (!nodes.empty())
+    cluster::reconcile_group(meta_.group(), cluster::desired_meta_members(nodes, conf), down);
+}
+
+}  // namespace weir::server

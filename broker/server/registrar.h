@@ -1,0 +1,62 @@
+// broker/server/registrar.h - keeps what the meta group knows of the nodes true.
+//
+// Room:    shell. Thread: the shard. Owner: JetStream.
+// Member:  until the meta state shows this node as it is (name, tags, this start), it asks the meta leader
+//          to register it. A store that is new under an old name takes the place of the old one, unless
+//          that one has a link.
+// Leader:  moves the members of the meta group and of its streams' placement to what is registered.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/cluster/founding.h"
+#include "broker/cluster/mesh.h"
+#include "broker/cluster/meta_group.h"
+#include "broker/env/env.h"
+
+namespace weir::server {
+
+struct Registration {
+  NodeId id;
+  std::string name, cluster, domain;
+  std::vector<std::string> tags;
+  std::uint64_t boot = 0;
+};
+
+class Registrar {
+ public:
+  /// `founders`: the record of the cluster's founding, null while there is none.
+  using Founders = std::function<const cluster::FoundingRecord*()>;
+  Registrar(env::Env& env, cluster::Mesh& mesh, cluster::MetaGroup& meta, Registration self,
+            Founders founders);
+  ~Registrar();
+
+  void start();
+  /// The meta state shows this node as it is, and its memory streams' replicas were renewed for this start.
+  bool registered() const;
+  /// Something changed: look again in the next turn.
+  void look();
+
+ private:
+  void work();
+  void ask_to_join();
+  void on_join(NodeId from, const Bytes& body, cluster::Mesh::Reply reply);
+  void propose(const Registration& r, UniqueFunction<void(Status)> done);
+  void reconcile_meta();
+  bool unregistered_founder(NodeId replica) const;
+
+  env::Env& env_;
+  cluster::Mesh& mesh_;
+  cluster::MetaGroup& meta_;
+  const Registration self_;
+  Founders founders_;
+  bool asking_ = false;
+  std::size_t next_peer_ = 0;
+  env::TimerId timer_ = 0;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+};
+
+}  // namespace weir::server

@@ -1,0 +1,102 @@
+// broker/server/state_transfer.h - a replica that is behind the log gets the state of its stream.
+//
+// Room:    shell. Thread: the shard. Format: docs/formats/state-transfer.md.
+// Way:     messages by sequence range, page after page, while the leader goes on; the page that reaches the
+//          end also has the exact cut: position, live sequences, state machine. Everything goes into a new
+//          generation of the store and counts from one catalog commit on (ADR 4).
+// Limits:  kPageBytes per page, one page under way, in the lane of lowest priority.
+// Errors:  any failure ends the attempt; the group then asks again. What was there stays until the switch.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/base/bytes.h"
+#include "broker/base/result.h"
+#include "broker/cluster/mesh.h"
+#include "broker/replica/position.h"
+#include "broker/server/js_context.h"
+#include "broker/store/catalog.h"
+#include "broker/store/file_store.h"
+
+namespace weir::server {
+
+class JetStream;
+
+/// What a stream host answers with, and a fetch reads.
+struct StatePage {
+  std::vector<store::Message> messages;  // in order, those of one range
+  bool final = false;                    // the rest is set
+  replica::Position position;
+  StreamSeq last_seq;
+  Wall last_time;
+  std::vector<store::LiveRange> live;
+  std::vector<store::CatalogEdit> machine;  // keys relative to the state's prefix
+};
+std::vector<Bytes> encode_state_page(const StatePage& page);
+Result<StatePage> decode_state_page(const Bytes& bytes);
+
+struct StateRequest {
+  GroupId group;
+  StreamSeq from;
+};
+Bytes encode_state_request(const StateRequest& r);
+Result<StateRequest> decode_state_request(ByteSpan bytes);
+
+/// Answers kStreamState, kMetaState and kGroupMembers.
+class StateServer {
+ public:
+  StateServer(cluster::Mesh& mesh, JetStream& js);
+
+ private:
+  void stream_state(const Bytes& body, cluster::Mesh::Reply reply);
+  void meta_state(cluster::Mesh::Reply reply);
+  void group_members(const Bytes& body, cluster::Mesh::Reply reply);
+  JetStream& js_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+};
+
+/// One attempt. Owner: StreamHost.
+class StateFetch {
+ public:
+  struct Arrived {
+    std::unique_ptr<store::MessageStore> store;
+    store::FileStore* file = nullptr;
+    StatePage cut;
+  };
+  using OpenStore = std::function<Result<std::unique_ptr<store::MessageStore>>()>;
+  /// `done` runs once, in a later turn.
+  using Done = UniqueFunction<void(Result<Arrived>)>;
+
+  StateFetch(JsContext& js, GroupId group, NodeId from, Done done);
+  /// `file`: fills a file store of that generation (what an earlier attempt left is discarded first);
+  /// without, a memory store.
+  void start(std::optional<store::FileStore::Options> file);
+
+ private:
+  void open_and_ask(const std::optional<store::FileStore::Options>& file);
+  void ask();
+  void on_page(Result<Bytes> answer);
+  void page_stored();
+  Status fill(StatePage& page);
+  Status cut(const StatePage& page);
+  void fail(Error why);
+
+  JsContext& js_;
+  const GroupId group_;
+  const NodeId from_;
+  Done done_;
+  std::unique_ptr<store::MessageStore> store_;
+  store::FileStore* file_ = nullptr;
+  StatePage last_;
+  std::shared_ptr<StateFetch*> self_;
+
+ public:
+  ~StateFetch() { *self_ = nullptr; }
+};
+
+}  // namespace weir::server

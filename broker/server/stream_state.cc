@@ -1,0 +1,123 @@
+// broker/server/stream_state.cc - a stream's state goes to another replica, or comes from one.
+#include "broker/server/cluster_side.h"
+#include "broker/server/stream_host.h"
+
+namespace weir::server {
+
+namespace {
+constexpr Nanos kWaitForCheckpoint = 20 * kMillisecond;
+constexpr std::size_t kRanges = 10'000'000;
+}  // namespace
+
+Result<StatePage> StreamHost::state_page(StreamSeq from, std::size_t bytes, std::size_t messages) {
+  if (!started_ || group_.why_stopped() || group_.empty() || fetch_) {
+    return {Code::kUnavailable, "the stream has no state to give here now"};
+  }
+  StatePage page;
+  std::size_t taken = 0;
+  StreamSeq next = from;
+  while (taken < bytes && page.messages.size() < messages) {
+    ASSIGN_OR_RETURN(auto found, store_->next({}, next));
+    if (!found) break;
+    next = found->seq + 1;
+    taken += found->record.size();
+    page.messages.push_back(std::move(*found));
+  }
+  ASSIGN_OR_RETURN(auto more, store_->next({}, next));
+  if (more) return page;
+  auto position = group_.checkpoint_position();
+  if (!position) return {Code::kUnavailable, "the log on this disk is behind what was applied"};
+  page.final = true;
+  page.position = *position;
+  page.last_seq = store_->state().last_seq;
+  page.last_time = store_->state().last_time;
+  page.live = store_->live_ranges(StreamSeq(0), kRanges);
+  machine_->encode_full("", {position->at.index, position->at.term}, page.machine);
+  return page;
+}
+
+void StreamHost::fetch_state(NodeId from, const raft::SnapshotMeta&) {
+  js_.env.log.info("stream " + account_.name + "/" + identity_.name + " fetches its state from " +
+                   js_.cluster->name_of(from));
+  fetch_ = std::make_unique<StateFetch>(
+      js_, identity_.group, from,
+      [this](Result<StateFetch::Arrived> arrived) { state_arrived(std::move(arrived)); });
+  std::optional<store::FileStore::Options> file;
+  if (file_) file = file_options(group_.generation() + 1);
+  fetch_->start(file);
+}
+
+void StreamHost::fetch_failed(const Error& why) {
+  fetch_.reset();
+  js_.env.log.warn("stream " + account_.name + "/" + identity_.name + ": state not fetched: " + why.detail);
+  group_.state_failed();
+}
+
+void StreamHost::state_arrived(Result<StateFetch::Arrived> arrived) {
+  if (!arrived) return fetch_failed(arrived.error());
+  auto fresh = std::make_shared<StateFetch::Arrived>(std::move(*arrived));
+  const replica::Position& p = fresh->cut.position;
+  raft::SnapshotMeta at{p.at.index, p.at.term, p.conf};
+  if (at.index <= group_.applied())
+    return fetch_failed(Error(Code::kUnavailable, "it is older than what is here"));
+  if (file_) return switch_to(std::move(fresh), at);
+  adopt(*fresh, at);
+}
+
+// One catalog batch makes the new generation the real one: store, state machine, position.
+void StreamHost::switch_to(std::shared_ptr<StateFetch::Arrived> fresh, raft::SnapshotMeta at) {
+  std::weak_ptr<StreamHost*> self = self_;
+  if (file_->checkpointing()) {
+    // It would name the old state once more, after the switch.
+    js_.env.loop.at(js_.env.clock.now() + kWaitForCheckpoint, [self, fresh, at] {
+      if (auto host = self.lock(); host && *host) (*host)->switch_to(fresh, at);
+    });
+    return;
+  }
+  std::uint32_t generation = group_.generation() + 1;
+  std::vector<store::CatalogEdit> edits = machine_edits_gone();
+  for (const auto& e : fresh->cut.machine) edits.push_back({state_prefix(generation) + e.key, e.value});
+  edits.push_back(
+      {replica::position_key(identity_.group), replica::encode_position(group_.position_at(at, generation))});
+  fresh->file->checkpoint(std::move(edits), [self, fresh, at](const Status& s) {
+    auto host = self.lock();
+    if (!host || !*host) return;
+    if (!s) return (*host)->fetch_failed(s.error());
+    (*host)->adopt(*fresh, at);
+  });
+}
+
+void StreamHost::adopt(StateFetch::Arrived& fresh, const raft::SnapshotMeta& at) {
+  bool file = file_ != nullptr;
+  std::shared_ptr<store::MessageStore> old(std::move(store_));
+  store::FileStore* old_file = file_;
+  machine_.reset();
+  store_ = std::move(fresh.store);
+  file_ = fresh.file;
+  unsaved_.clear();
+  checkpointed_ = at.index;
+  machine_ = std::make_unique<jetstream::StreamMachine>(identity_.config, identity_.created, *store_);
+  auto scan = [&](const std::string& prefix,
+                  const std::function<bool(const std::string&, const std::string&)>& visit) {
+    std::map<std::string, std::string> sorted;
+    for (const auto& e : fresh.cut.machine) sorted[e.key] = e.value.value_or("");
+    for (auto it = sorted.lower_bound(prefix); it != sorted.end() && it->first.starts_with(prefix); ++it) {
+      if (!visit(it->first, it->second)) return;
+    }
+  };
+  auto mark = machine_->restore("", scan);
+  fetch_.reset();
+  if (old_file) old_file->destroy([old](Status) {});
+  if (!mark) {
+    js_.env.log.error("stream " + identity_.name + ": fetched state cannot be read: " + mark.error().detail);
+    return group_.state_failed();
+  }
+  group_.state_installed(at, file ? group_.generation() + 1 : 0);
+  unsubscribe();
+  subscribe();
+  account_usage();
+  js_.env.log.info("stream " + account_.name + "/" + identity_.name + " has its state as of entry " +
+                   std::to_string(at.index.v));
+}
+
+}  // namespace weir::server

@@ -17,6 +17,7 @@ import urllib.request
 from k8s.checks.manifests import Manifests, container_of, replicas, setting
 
 WAIT_S = 20
+SURVEYED = ('nats_up 1', 'stream="K8S"')  # in the metrics, whatever the number of nodes
 NOT_BUILT = '"cluster" is not supported'
 
 
@@ -222,13 +223,17 @@ def check_probes(pod, startup, say):
     return good
 
 
+def make_stream(pod, copies):
+    """Asks as user app for the stream K8S; None, or what went wrong."""
+    app = Client(pod.ports['client'], 'app', pod.env['APP_PASSWORD'])
+    config = {'name': 'K8S', 'subjects': ['k8s.>'], 'num_replicas': copies}
+    made = app.request('$JS.API.STREAM.CREATE.K8S', json.dumps(config))
+    app.close()
+    return None if isinstance(made, dict) and 'error' not in made else f'user app cannot create a stream: {made}'
+
+
 def check_accounts(pod, say):
     env, port = pod.env, pod.ports['client']
-    app = Client(port, 'app', env['APP_PASSWORD'])
-    made = app.request('$JS.API.STREAM.CREATE.K8S', '{"name":"K8S","subjects":["k8s.>"]}')
-    if not isinstance(made, dict) or 'error' in made:
-        say(f'user app cannot create a stream: {made}')
-    app.close()
     for user, password in ((None, None), ('app', 'wrong')):
         c = Client(port, user, password)
         allowed = c.first == 'PONG'
@@ -243,7 +248,8 @@ def check_accounts(pod, say):
         say(f'user surveyor may do more than survey: {refused}')
 
 
-def check_surveyor(pod, surveyor, log, say):
+def check_surveyor(pod, surveyor, log, wanted, say):
+    """The surveyor asks `pod`; its metrics must come to match each expression of `wanted`."""
     m = pod.m
     w = m.get('Deployment', 'weir-surveyor')
     port = free_ports(1)[0]
@@ -256,10 +262,9 @@ def check_surveyor(pod, surveyor, log, say):
             path = container_of(w)[f'{which}Probe']['httpGet']['path']
             if not until(lambda: get(port, path)[0] == 200):
                 say(f'surveyor: {which}Probe answers {get(port, path)[0]}; log:\n    {tail(log)}')
-        wanted = ('nats_up 1', 'stream="K8S"', 'nats_survey_expected_count 1', 'nats_survey_surveyed_count 1')
-        if not until(lambda: all(t in get(port, '/metrics')[1] for t in wanted)):
+        if not until(lambda: all(re.search(t, get(port, '/metrics')[1]) for t in wanted)):
             text = get(port, '/metrics')[1]
-            say(f'surveyor: its metrics lack {[t for t in wanted if t not in text]}; log:\n    {tail(log)}')
+            say(f'surveyor: its metrics lack {[t for t in wanted if not re.search(t, text)]}; log:\n    {tail(log)}')
     finally:
         process.stop()
 
@@ -291,14 +296,17 @@ def check_single(docs, broker, surveyor, folder, say):
         if not check_probes(pod, 200, say):
             return None
         check_accounts(pod, say)
+        if problem := make_stream(pod, 1):
+            say(problem)
         if surveyor:
-            check_surveyor(pod, surveyor, folder / 'surveyor.log', say)
+            check_surveyor(pod, surveyor, folder / 'surveyor.log', SURVEYED + (
+                'nats_survey_expected_count 1', 'nats_survey_surveyed_count 1'), say)
         return check_lame_duck(pod, say)
     finally:
         pod.stop()
 
 
-def check_cluster(docs, broker, folder, say):
+def check_cluster(docs, broker, surveyor, folder, say):
     """Nodes start one after the other; a node without majority is ready but not started up."""
     n = replicas(Manifests(docs).get('StatefulSet', 'weir-broker'))
     numbers = free_ports(3 * n)
@@ -309,6 +317,13 @@ def check_cluster(docs, broker, folder, say):
         pods += [Pod(docs, broker, folder, i, ports) for i in range(1, n)]
         for i, pod in enumerate(pods):
             check_probes(pod, 200, lambda t, i=i: say(f'node {i} of {n}: {t}'))
+        if not until(lambda: make_stream(pods[1], n) is None):
+            say(f'no stream of {n} replicas: {make_stream(pods[1], n)}')
+        elif surveyor:
+            check_surveyor(pods[0], surveyor, folder / 'surveyor.log', SURVEYED + (
+                f'nats_survey_expected_count {n}', f'nats_survey_surveyed_count {n}',
+                rf'nats_jetstream_meta_quorum_margin\{{.*\}} {n // 2}\b',
+                rf'nats_jetstream_stream_quorum_margin\{{.*stream="K8S".*\}} {n // 2}\b'), say)
         pods[-1].stop()
         for i, pod in enumerate(pods[:-1]):
             check_probes(pod, 200, lambda t, i=i: say(f'node {i}, after node {n - 1} stopped: {t}'))

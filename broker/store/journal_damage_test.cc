@@ -360,6 +360,26 @@ TEST_F(JournalDamage, AnUnreadableTailIsAFaultAndStaysOne) {
   EXPECT_EQ(rig.image.groups[1].entries.at(4).second, "rewritten");
 }
 
+TEST_F(JournalDamage, ATornTailIsCutWithALine) {
+  write(4);
+  // Frame 4 is beyond the last promise: like a write that reached the disk in part.
+  ASSERT_TRUE(rig.world.disk.flip_bit(kFile1, offset_of("group2index4"), 3));
+  ASSERT_TRUE(rig.open());
+  EXPECT_TRUE(rig.faults.empty());
+  EXPECT_EQ(rig.visited, 9u);
+  EXPECT_TRUE(rig.world.log.contains("00000001.jnl offset 16384: torn tail: "));
+  EXPECT_TRUE(rig.world.log.contains(" bytes in 1 frames beyond the last known sync are cut"));
+  EXPECT_EQ(rig.world.log.count(Level::kWarn), 1u);
+  EXPECT_EQ(rig.world.log.count(Level::kError), 0u);
+}
+
+TEST_F(JournalDamage, AWholeTailIsNoCut) {
+  write(4);
+  ASSERT_TRUE(rig.open());
+  EXPECT_EQ(rig.visited, 12u);
+  EXPECT_EQ(rig.world.log.count(Level::kWarn), 0u);
+}
+
 TEST_F(JournalDamage, ADamagedFileHeaderIsRecoveredFromTheFrames) {
   write(4, kSecond);
   ASSERT_TRUE(rig.world.disk.flip_bit(kFile1, 17, 1));

@@ -52,7 +52,8 @@ std::string frames_text(Interval i) {
 
 class Recovery {
  public:
-  Recovery(std::vector<ScannedFile> files, JournalSink& sink) : files_(std::move(files)), sink_(sink) {}
+  Recovery(std::vector<ScannedFile> files, Log& log, JournalSink& sink)
+      : files_(std::move(files)), log_(log), sink_(sink) {}
   JournalFound run();
 
  private:
@@ -90,12 +91,14 @@ class Recovery {
   void follow_chain(const JournalTableEntry& e);
   void enter_file(std::size_t file);
   void leave_behind(std::size_t upto_file);
+  void tell_cut(std::size_t first) const;
   bool unreadable_end();
   std::string where(std::size_t file, std::uint64_t offset) const {
     return files_[file].name + " offset " + std::to_string(offset);
   }
 
   std::vector<ScannedFile> files_;
+  Log& log_;
   JournalSink& sink_;
   JournalFound found_;
   std::vector<Frame> frames_;
@@ -436,6 +439,16 @@ bool Recovery::unreadable_end() {
   return true;
 }
 
+// Beyond the promise a write that was under way looks like this: no fault, but worth a line.
+void Recovery::tell_cut(std::size_t first) const {
+  std::uint64_t bytes = 0;
+  for (std::size_t i = first; i < frames_.size(); ++i) bytes += frames_[i].at.header.length;
+  const Frame& f = frames_[first];
+  log_.warn("journal: " + where(f.file, f.at.offset) + ": torn tail: " + std::to_string(bytes) +
+            " bytes in " + std::to_string(frames_.size() - first) +
+            " frames beyond the last known sync are cut");
+}
+
 JournalFound Recovery::run() {
   order_frames();
   collect_bounds();
@@ -447,10 +460,14 @@ JournalFound Recovery::run() {
     std::uint64_t number = f.at.header.number;
     if (number < found_.first_needed) continue;
     if (number > expected_) step = gap(i, {expected_, number});
-    if (step == Step::kCut) break;
-    enter_file(f.file);
-    step = frame(f);
-    if (step == Step::kCut) break;
+    if (step != Step::kCut) {
+      enter_file(f.file);
+      step = frame(f);
+    }
+    if (step == Step::kCut) {
+      tell_cut(i);
+      break;
+    }
     expected_ = number + 1;
     before_ = &f;
   }
@@ -477,7 +494,7 @@ std::string journal_file_name(std::uint64_t number) {
 
 Result<JournalFound> read_journal(env::Disk& disk, Log& log, const std::string& dir, JournalSink& sink) {
   ASSIGN_OR_RETURN(auto files, scan_journal(disk, log, dir));
-  return Recovery(std::move(files), sink).run();
+  return Recovery(std::move(files), log, sink).run();
 }
 
 }  // namespace weir::store

@@ -17,8 +17,8 @@ class Auditor {
   /// Runs the world until `stop` holds; false when `limit` passed.
   using RunUntil = std::function<bool(const std::function<bool()>& stop, Nanos limit)>;
 
-  Auditor(env::testing::SimTime& time, SimNet& net, SimNode& node, unsigned number, Verdict& verdict,
-          EventLog& events, RunUntil run_until);
+  Auditor(env::testing::SimTime& time, SimNet& net, const std::vector<env::Endpoint>& servers,
+          unsigned number, Verdict& verdict, EventLog& events, RunUntil run_until);
 
   struct Picture {
     StreamState state;

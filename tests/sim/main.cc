@@ -1,16 +1,20 @@
 // weir-sim: runs the whole broker in a seeded world. docs/testing.md "Simulator".
 //   weir-sim [--seeds N] [--first S] [--seconds T]   fresh seeds S, S+1, ...; stops at the first failure
 //   weir-sim --seed S [--twice] [-v]                 one seed; -v prints what happens
-//   weir-sim --file F                                each seed of a file
+//   weir-sim --file F                                each seed of a file: lines "seed" or "seed nodes"
+//   weir-sim ... --nodes N                           worlds of N nodes; otherwise each seed's own choice
 //   weir-sim ... --keep-going                        count failures instead of stopping
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <map>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -35,6 +39,7 @@ void on_signal(int signal) {
 
 struct Arguments {
   std::uint64_t first = 1, seeds = 100;
+  unsigned nodes = 0;
   bool one = false, twice = false, verbose = false, keep_going = false;
   double seconds = 0;
   std::string file;
@@ -42,14 +47,25 @@ struct Arguments {
 
 struct Totals {
   std::uint64_t seeds = 0, failed = 0, operations = 0, acked = 0, deliveries = 0, power = 0, deaths = 0;
+  std::uint64_t elections = 0, registers = 0;
   double simulated = 0;
+  std::map<std::string, unsigned> faults;
+  std::map<unsigned, unsigned> worlds;  // by number of nodes
+  std::vector<double> recoveries;
 };
 
-bool run_one(std::uint64_t seed, const Arguments& a, Totals& t) {
-  std::snprintf(seed_text, sizeof seed_text, "%llu", static_cast<unsigned long long>(seed));
-  SeedResult r = weir::sim::run_seed(seed, a.verbose);
+struct SeedLine {
+  std::uint64_t seed = 0;
+  unsigned nodes = 0;
+};
+
+bool run_one(SeedLine which, const Arguments& a, Totals& t) {
+  std::uint64_t seed = which.seed;
+  unsigned nodes = which.nodes ? which.nodes : a.nodes ? a.nodes : weir::sim::nodes_of(seed);
+  std::snprintf(seed_text, sizeof seed_text, "%llu --nodes %u", static_cast<unsigned long long>(seed), nodes);
+  SeedResult r = weir::sim::run_seed(seed, nodes, a.verbose);
   if (a.twice && r.failure.empty()) {
-    SeedResult again = weir::sim::run_seed(seed, false);
+    SeedResult again = weir::sim::run_seed(seed, nodes, false);
     if (again.hash != r.hash) r.failure = "not deterministic: two runs have different hashes";
   }
   ++t.seeds;
@@ -59,6 +75,11 @@ bool run_one(std::uint64_t seed, const Arguments& a, Totals& t) {
   t.power += r.power_losses;
   t.deaths += r.power_losses + r.other_deaths;
   t.simulated += r.simulated_seconds;
+  t.elections += r.elections;
+  t.registers += r.registers;
+  ++t.worlds[nodes];
+  for (const auto& [kind, n] : r.faults) t.faults[kind] += n;
+  t.recoveries.insert(t.recoveries.end(), r.recoveries.begin(), r.recoveries.end());
   if (r.failure.empty()) {
     if (a.one)
       std::printf("seed %s good, hash %016llx\n", seed_text, static_cast<unsigned long long>(r.hash));
@@ -82,6 +103,8 @@ bool parse(int argc, char** argv, Arguments& a) {
       a.seeds = std::strtoull(value(), nullptr, 10);
     else if (s == "--first")
       a.first = std::strtoull(value(), nullptr, 10);
+    else if (s == "--nodes")
+      a.nodes = static_cast<unsigned>(std::strtoul(value(), nullptr, 10));
     else if (s == "--seconds")
       a.seconds = std::strtod(value(), nullptr);
     else if (s == "--file")
@@ -97,20 +120,40 @@ bool parse(int argc, char** argv, Arguments& a) {
     else
       return false;
   }
-  return true;
+  return a.nodes <= 40;
 }
 
-std::vector<std::uint64_t> seeds_of(const Arguments& a) {
-  std::vector<std::uint64_t> seeds;
+std::vector<SeedLine> seeds_of(const Arguments& a) {
+  std::vector<SeedLine> seeds;
   if (a.file.empty()) {
-    for (std::uint64_t i = 0; i < a.seeds; ++i) seeds.push_back(a.first + i);
+    for (std::uint64_t i = 0; i < a.seeds; ++i) seeds.push_back({a.first + i, a.nodes});
     return seeds;
   }
   std::ifstream in(a.file);
   for (std::string line; std::getline(in, line);) {
-    if (!line.empty() && line[0] != '#') seeds.push_back(std::strtoull(line.c_str(), nullptr, 10));
+    SeedLine l;
+    std::istringstream words(line.substr(0, line.find('#')));
+    if (words >> l.seed) {
+      words >> l.nodes;
+      seeds.push_back(l);
+    }
   }
   return seeds;
+}
+
+void print_clusters(Totals& t) {
+  if (t.worlds.empty() || t.worlds.rbegin()->first == 1) return;
+  std::printf("worlds:");
+  for (const auto& [nodes, n] : t.worlds) std::printf(" %u of %u nodes", n, nodes);
+  std::printf("; %llu leaderships, %llu operations on registers\nfaults:",
+              static_cast<unsigned long long>(t.elections), static_cast<unsigned long long>(t.registers));
+  for (const auto& [kind, n] : t.faults) std::printf(" %s %u", kind.c_str(), n);
+  std::sort(t.recoveries.begin(), t.recoveries.end());
+  if (t.recoveries.empty()) return (void)std::printf("\n");
+  auto part = [&](std::size_t percent) { return t.recoveries[(t.recoveries.size() - 1) * percent / 100]; };
+  std::printf(
+      "\nevery stream writable after faults: median %.2f s, p90 %.2f s, p99 %.2f s, worst %.2f s of %zu\n",
+      part(50), part(90), part(99), part(100), t.recoveries.size());
 }
 
 }  // namespace
@@ -118,9 +161,10 @@ std::vector<std::uint64_t> seeds_of(const Arguments& a) {
 int main(int argc, char** argv) {
   Arguments a;
   if (!parse(argc, argv, a)) {
-    std::fprintf(stderr,
-                 "usage: weir-sim [--seeds N] [--first S] [--seconds T] [--file F] [--seed S] [--twice] [-v] "
-                 "[--keep-going]\n");
+    std::fprintf(
+        stderr,
+        "usage: weir-sim [--seeds N] [--first S] [--seconds T] [--file F] [--seed S] [--nodes N] [--twice] "
+        "[-v] [--keep-going]\n");
     return 2;
   }
   for (int s : {SIGABRT, SIGSEGV, SIGFPE, SIGBUS}) std::signal(s, on_signal);
@@ -129,7 +173,7 @@ int main(int argc, char** argv) {
   auto spent = [&] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   };
-  for (std::uint64_t seed : seeds_of(a)) {
+  for (SeedLine seed : seeds_of(a)) {
     if (a.seconds > 0 && spent() > a.seconds) break;
     if (!run_one(seed, a, t) && !a.keep_going) break;
   }
@@ -140,5 +184,6 @@ int main(int argc, char** argv) {
       spent(), t.simulated / spent(), static_cast<unsigned long long>(t.operations),
       static_cast<unsigned long long>(t.acked), static_cast<unsigned long long>(t.deliveries),
       static_cast<unsigned long long>(t.deaths), static_cast<unsigned long long>(t.power));
+  print_clusters(t);
   return t.failed ? 1 : 0;
 }

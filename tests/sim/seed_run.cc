@@ -3,72 +3,14 @@
 #include <algorithm>
 
 #include "tests/sim/auditor.h"
+#include "tests/sim/checkers/replica_check.h"
+#include "tests/sim/cluster_run.h"
+#include "tests/sim/run_options.h"
 #include "tests/sim/workload.h"
-#include "tests/sim/world.h"
 
 namespace weir::sim {
 
 namespace {
-
-constexpr std::uint64_t kDiskBytes = 2u << 30;
-constexpr Nanos kBackLimit = 30 * kSecond;          // a dead node runs again
-constexpr std::uint64_t kTurnsAtOnceMax = 100'000;  // without time passing
-constexpr Nanos kQuietLimit = 40 * kSecond;         // everything in flight is answered or given up
-
-template <class T, std::size_t N>
-T one_of(Prng& prng, const T (&choices)[N]) {
-  return choices[prng.below(N)];
-}
-
-NetOptions net_options(Prng& prng) {
-  NetOptions o;
-  o.delay_max = one_of(prng, {200 * kMicrosecond, 2 * kMillisecond, 20 * kMillisecond});
-  o.piece_max = one_of<std::size_t>(prng, {7, 100, 1500, 64 * 1024});
-  o.window = one_of<std::size_t>(prng, {600, 16 * 1024, 256 * 1024});
-  // A narrow window on a long way would be slower than the server's patience.
-  if (o.window < 1000) o.delay_max = 200 * kMicrosecond;
-  if (o.piece_max < 1000) o.delay_max = std::min<Nanos>(o.delay_max, 2 * kMillisecond);
-  return o;
-}
-
-SimNode::Options node_options(Prng& prng) {
-  SimNode::Options o;
-  o.seed = prng.next();
-  o.config.server_name = "n1";
-  o.config.store_dir = "/sim";
-  o.config.jetstream.enabled = true;
-  o.config.jetstream.max_file_store = 1 << 30;
-  o.config.jetstream.max_memory_store = 256 << 20;
-  o.config.write_deadline = 2 * kSecond;
-  o.config.ping_interval = static_cast<Nanos>(prng.between(2, 120)) * kSecond;
-  o.tuning.journal_file_bytes = one_of<std::uint64_t>(prng, {16 << 10, 32 << 10, 64 << 10, 1 << 20});
-  o.tuning.journal_files_max = one_of<unsigned>(prng, {4, 8, 32});
-  o.tuning.tail_bytes_max = one_of<std::size_t>(prng, {1, 2000, 20'000, 1 << 20});
-  o.tuning.block_bytes = one_of<std::size_t>(prng, {300, 4096, 64 << 10});
-  o.tuning.segment_bytes = one_of<std::size_t>(prng, {2000, 32 << 10, 1 << 20});
-  o.tuning.catalog_roll_bytes = one_of<std::uint64_t>(prng, {2000, 32 << 10, 1 << 20});
-  o.tuning.meta_checkpoint_entries = one_of<std::uint64_t>(prng, {1, 5, 1024});
-  o.disk.capacity_bytes = kDiskBytes;
-  o.mono_skew = static_cast<Nanos>(prng.below(1000)) * kSecond;
-  o.wall_skew = (static_cast<Nanos>(prng.below(2000)) - 1000) * kSecond;
-  if (prng.chance(1, 4)) {  // a slow disk: much is in flight
-    o.disk.sync_ns_min = kMillisecond;
-    o.disk.sync_ns_max = 30 * kMillisecond;
-  }
-  return o;
-}
-
-WorkloadOptions workload_options(Prng& prng) {
-  WorkloadOptions o;
-  o.seed = prng.next();
-  o.clients = static_cast<unsigned>(prng.between(1, 4));
-  o.streams = static_cast<unsigned>(prng.between(1, 4));
-  o.subjects = static_cast<unsigned>(prng.between(1, 8));
-  o.payload_max = one_of<std::size_t>(prng, {10, 300, 1500});
-  o.think_max = one_of(prng, {5 * kMillisecond, 40 * kMillisecond});
-  o.burst_max = one_of<unsigned>(prng, {1, 8, 40});
-  return o;
-}
 
 class Run {
  public:
@@ -77,8 +19,11 @@ class Run {
         events_(time_),
         net_(time_, prng_.next(), net_options(prng_)),
         node_(time_, net_, 0, node_options(prng_), verdict_, events_),
-        workload_(time_, net_, node_, workload_options(prng_), verdict_, events_),
-        auditor_(time_, net_, node_, static_cast<unsigned>(workload_.client_count()), verdict_, events_,
+        workload_(time_, net_, {node_.endpoint()}, workload_options(prng_),
+                  {[this] { return node_.lives(); }}, verdict_, events_),
+        replicas_(verdict_),
+        auditor_(time_, net_, {node_.endpoint()}, static_cast<unsigned>(workload_.client_count()), verdict_,
+                 events_,
                  [this](const std::function<bool()>& stop, Nanos limit) { return run_until(stop, limit); }) {
     events_.verbose = verbose;
     verdict_.on_fail = [this](const std::string& what) { events_.add("FAILED: " + what); };
@@ -119,6 +64,7 @@ class Run {
   SimNet net_;
   SimNode node_;
   Workload workload_;
+  ReplicaCheck replicas_;
   Auditor auditor_;
   bool faults_ = true;
   Mono last_turn_{};
@@ -131,6 +77,7 @@ bool Run::step() {
   last_turn_ = time_.now();
   if (turns_now_ > kTurnsAtOnceMax) verdict_.fail("the node spins: it asks for turn after turn");
   net_.mix(node_.disk().counts().operations * 31 + static_cast<std::uint64_t>(time_.now().ns));
+  if (time_.ran() == &node_.loop()) replicas_.look(node_);
   node_.settle();
   return true;
 }
@@ -258,12 +205,20 @@ SeedResult Run::go() {
   r.deliveries = workload_.counts.deliveries;
   r.power_losses = node_.deaths[0];
   r.other_deaths = node_.deaths[1];
+  r.nodes = 1;
   return r;
 }
 
 }  // namespace
 
-SeedResult run_seed(std::uint64_t seed, bool verbose) {
+unsigned nodes_of(std::uint64_t seed) {
+  static constexpr unsigned kNodes[] = {1, 3, 5, 3, 7, 3, 1, 3};
+  return kNodes[seed % std::size(kNodes)];
+}
+
+SeedResult run_seed(std::uint64_t seed, unsigned nodes, bool verbose) {
+  if (nodes == 0) nodes = nodes_of(seed);
+  if (nodes > 1) return run_cluster_seed(seed, nodes, verbose);
   auto run = std::make_unique<Run>(seed, verbose);
   return run->go();
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,16 @@ struct SeedResult {
   double simulated_seconds = 0;
   std::uint64_t operations = 0, acked = 0, deliveries = 0;
   unsigned power_losses = 0, other_deaths = 0;
+  unsigned nodes = 0;
+  // Clusters.
+  std::map<std::string, unsigned> faults;  // by kind
+  std::vector<double> recoveries;          // seconds from the end of faults until every stream takes writes
+  std::uint64_t elections = 0, registers = 0;  // leaders seen; operations on registers
 };
 
-SeedResult run_seed(std::uint64_t seed, bool verbose);
+/// How many nodes the world of a seed has if nobody says otherwise.
+unsigned nodes_of(std::uint64_t seed);
+/// `nodes` 0: nodes_of(seed).
+SeedResult run_seed(std::uint64_t seed, unsigned nodes, bool verbose);
 
 }  // namespace weir::sim

@@ -26,12 +26,15 @@ int Delivered::status() const {
   return static_cast<int>(parse_u64(h.substr(kStatusLine.size() + 1, 3)).value_or(0));
 }
 
-SimClient::SimClient(env::testing::SimTime& time, SimNet& net, unsigned number, env::Endpoint server)
+SimClient::SimClient(env::testing::SimTime& time, SimNet& net, unsigned number,
+                     std::vector<env::Endpoint> servers, Nanos ping)
     : net_(net),
       loop_(time),
       host_(net, loop_, "10.1.0." + std::to_string(number + 1)),
       number_(number),
-      server_(std::move(server)),
+      servers_(std::move(servers)),
+      ping_(ping),
+      server_(number % servers_.size()),
       prng_(number + 77),
       inbox_("_INBOX.c" + std::to_string(number)) {}
 
@@ -40,16 +43,34 @@ SimClient::~SimClient() = default;
 void SimClient::connect() {
   if (io_ || dialling_) return;
   dialling_ = true;
-  host_.dial(server_, 2 * kSecond, [this](Result<std::unique_ptr<env::Connection>> c) {
+  host_.dial(servers_[server_], 2 * kSecond, [this](Result<std::unique_ptr<env::Connection>> c) {
     dialling_ = false;
     if (!c) return retry(20 * kMillisecond);
+    pings_out_ = 0;
+    if (ping_ > 0) arm_ping();
     io_ = std::move(*c);
     in_.clear();
     io_->start(this);
   });
 }
 
+void SimClient::stay_with(std::size_t server) {
+  server_ = server;
+  stays_ = true;
+}
+
+void SimClient::arm_ping() {
+  loop_.cancel(ping_timer_);
+  ping_timer_ = loop_.at(loop_.now() + ping_, [this] {
+    if (!io_) return;
+    if (++pings_out_ > 2) return disconnect();
+    if (ready_) send("PING\r\n");
+    arm_ping();
+  });
+}
+
 void SimClient::retry(Nanos wait) {
+  if (servers_.size() > 1 && !stays_) server_ = prng_.below(servers_.size());
   loop_.at(loop_.now() + wait + static_cast<Nanos>(prng_.below(100)) * kMillisecond, [this] { connect(); });
 }
 
@@ -169,7 +190,9 @@ bool SimClient::line(std::string_view text) {
   } else if (t.starts_with("-ERR")) {
     ++errors_seen;
     last_error = t;
-  } else if (t != "PONG" && t != "+OK") {
+  } else if (t == "PONG") {
+    pings_out_ = 0;
+  } else if (t != "+OK") {
     violation = "unknown line from the server: " + t.substr(0, 80);
   }
   return true;

@@ -1,7 +1,8 @@
 // tests/sim/sim_client.h - a simple NATS client in the simulated world.
 //
 // Speaks the real protocol over a SimHost: INFO/CONNECT, inbox subscription, requests with time-outs,
-// PING/PONG, reconnect after a close. A request that was sent is never sent again by this class: the
+// PING/PONG, reconnect after a close or when pings stay without an answer, to another server if there are
+// several. A request that was sent is never sent again by this class: the
 // caller learns `kTimeout` or `kDisconnected` and decides.
 #pragma once
 
@@ -11,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tests/sim/sim_net.h"
 
@@ -29,11 +31,17 @@ class SimClient final : public env::ConnectionHandler {
   using OnReply = std::function<void(Answer, const Delivered&)>;
   using OnMessage = std::function<void(const Delivered&)>;
 
-  SimClient(env::testing::SimTime& time, SimNet& net, unsigned number, env::Endpoint server);
+  /// `ping` is how often it pings; 0 = never. Two pings without an answer end a connection.
+  SimClient(env::testing::SimTime& time, SimNet& net, unsigned number, std::vector<env::Endpoint> servers,
+            Nanos ping = 0);
   ~SimClient() override;
 
   void connect();
   bool connected() const { return ready_; }
+  /// Index of the server that it is, was last or will be connected to.
+  std::size_t server() const { return server_; }
+  /// From the next connection on, only this one.
+  void stay_with(std::size_t server);
   /// Drops the connection now; it is dialled again soon.
   void disconnect();
 
@@ -55,6 +63,7 @@ class SimClient final : public env::ConnectionHandler {
 
   env::testing::SimLoop& loop() { return loop_; }
   unsigned number() const { return number_; }
+  const std::string& address() const { return host_.address(); }
   /// The first thing that the server did against the protocol; empty = nothing.
   std::string violation;
   std::uint64_t errors_seen = 0;  // -ERR lines
@@ -71,6 +80,7 @@ class SimClient final : public env::ConnectionHandler {
   };
   void lost();
   void retry(Nanos wait);
+  void arm_ping();
   bool line(std::string_view text);
   bool message(std::string_view args, bool headers);
   void dispatch(std::uint64_t sid, const Delivered& m);
@@ -81,11 +91,16 @@ class SimClient final : public env::ConnectionHandler {
   env::testing::SimLoop loop_;
   SimHost host_;
   unsigned number_;
-  env::Endpoint server_;
+  const std::vector<env::Endpoint> servers_;
+  const Nanos ping_;
+  std::size_t server_ = 0;
+  bool stays_ = false;
   Prng prng_;
   std::unique_ptr<env::Connection> io_;
   bool ready_ = false;
   bool dialling_ = false;
+  unsigned pings_out_ = 0;
+  env::TimerId ping_timer_ = 0;
   std::string in_;
   std::string inbox_;
   std::uint64_t next_token_ = 1;

@@ -100,13 +100,22 @@ std::optional<SeenMessage> message_of_direct(const Delivered& d) {
 
 // ---- the clients' days -----------------------------------------------------------------------
 
-Workload::Workload(env::testing::SimTime& time, SimNet& net, SimNode& node, WorkloadOptions options,
-                   Verdict& verdict, EventLog& events)
-    : time_(time), node_(node), options_(options), verdict_(verdict), events_(events), prng_(options.seed) {
-  for (unsigned i = 0; i < options_.streams; ++i) streams_.emplace_back(i, verdict);
-  for (unsigned i = 0; i < options_.streams; ++i) streams_[i].settings.name = "S" + std::to_string(i);
+Workload::Workload(env::testing::SimTime& time, SimNet& net, const std::vector<env::Endpoint>& servers,
+                   WorkloadOptions options, WorkloadHooks hooks, Verdict& verdict, EventLog& events)
+    : time_(time),
+      options_(std::move(options)),
+      hooks_(std::move(hooks)),
+      verdict_(verdict),
+      events_(events),
+      prng_(options_.seed) {
+  for (unsigned i = 0; i < options_.streams; ++i) {
+    StreamHistory& s = streams_.emplace_back(i, verdict);
+    s.settings.name = "S" + std::to_string(i);
+    s.clock_slack = options_.clock_slack;
+    s.clocks_jump = options_.clocks_jump;
+  }
   for (unsigned i = 0; i < options_.clients; ++i) {
-    clients_.push_back(std::make_unique<SimClient>(time, net, i, node.endpoint()));
+    clients_.push_back(std::make_unique<SimClient>(time, net, i, servers, options_.ping));
   }
 }
 
@@ -138,6 +147,11 @@ void Workload::act(SimClient& c) {
   StreamHistory& s = streams_[prng_.below(streams_.size())];
   if (s.life == StreamHistory::Life::kNone) return create_stream(c, s);
   if (s.life != StreamHistory::Life::kLive) return;
+  if (s.lost) {
+    if (prng_.chance(1, 20)) delete_stream(c, s);
+    return;
+  }
+  if (options_.cluster && prng_.chance(1, 120)) return step_down(c, s);
   std::uint64_t dice = prng_.below(1000);
   if (dice < 500) return publish_some(c, s);
   if (dice < 560) return read(c, s);
@@ -181,6 +195,10 @@ StreamSettings Workload::random_settings(const std::string& name) {
   StreamSettings s;
   s.name = name;
   s.file = prng_.chance(5, 6);
+  if (options_.cluster) {
+    s.replicas = options_.replicas[prng_.below(options_.replicas.size())];
+    if (!options_.memory || s.replicas > 1) s.file = true;
+  }
   s.work_queue = prng_.chance(1, 4);
   s.discard_new = prng_.chance(1, 4);
   s.allow_direct = !prng_.chance(1, 5);
@@ -207,11 +225,17 @@ void Workload::create_stream(SimClient& c, StreamHistory& s) {
     };
     call(c, "$JS.API.STREAM.CREATE." + wanted.name, wanted.json(),
          [&s, again, wanted, this](const ApiReply* r) {
+           if (!r && s.lost) return retire(s, false);
            if (r && r->err_code == kInvalidConfig) {
              s.life = StreamHistory::Life::kNone;  // another one then
              return;
            }
+           if (!r) s.unanswered = true;
            if (!r || r->code) return again();
+           if (options_.cluster && !s.file_or_replicated()) {
+             homes_[wanted.name] = r->text({"cluster", "leader"});
+             if (homes_[wanted.name].empty()) s.lost = true;  // nobody knows when it begins anew
+           }
            if (r->text({"config", "name"}) != wanted.name) verdict_.fail("created stream has another name");
            s.life = StreamHistory::Life::kLive;
            events_.add("stream created: " + wanted.json());
@@ -233,9 +257,10 @@ void Workload::delete_stream(SimClient& c, StreamHistory& s) {
       });
     };
     call(c, "$JS.API.STREAM.DELETE." + name, "", [this, &s, name, again](const ApiReply* r) {
+      if (!r) s.unanswered = true;
       if (!r || (r->code && r->err_code != kNoSuchStream)) return again();
       drop_consumers(name);
-      s.life = StreamHistory::Life::kNone;
+      retire(s, true);
       events_.add("stream deleted: " + name);
     });
   };
@@ -248,9 +273,18 @@ void Workload::update_stream(SimClient& c, StreamHistory& s) {
   if (to.max_msgs > 0) to.max_msgs = static_cast<std::int64_t>(prng_.between(5, 300));
   if (to.max_bytes > 0) to.max_bytes = static_cast<std::int64_t>(prng_.between(3000, 60'000));
   if (to.max_msgs_per_subject > 0) to.max_msgs_per_subject = static_cast<std::int64_t>(prng_.between(1, 30));
+  if (options_.cluster && !hold_replicas_ && s.settings.file && prng_.chance(1, 2)) {
+    to.replicas = options_.replicas[prng_.below(options_.replicas.size())];
+    if (to.replicas != s.settings.replicas) {
+      s.moved = true;
+      events_.add("scaling " + to.name + " from " + std::to_string(s.settings.replicas) + " to " +
+                  std::to_string(to.replicas));
+    }
+  }
   s.changing(to);
   unsigned life = s.incarnation;
   call(c, "$JS.API.STREAM.UPDATE." + to.name, to.json(), [this, &s, to, life](const ApiReply* r) {
+    if (options_.cluster && r && r->code && r->code != 503 && s.incarnation == life) s.changed(s.settings);
     if (!r || r->code || s.incarnation != life || s.life != StreamHistory::Life::kLive) return;
     if (r->number({"config", "max_age"}) != static_cast<std::uint64_t>(to.max_age))
       verdict_.fail("updated stream has another max_age");
@@ -269,9 +303,66 @@ void Workload::drop_consumers(const std::string& stream) {
   }
 }
 
-void Workload::node_started() {
+void Workload::step_down(SimClient& c, StreamHistory& s) {
+  bool meta = prng_.chance(1, 4);
+  call(c, meta ? "$JS.API.META.LEADER.STEPDOWN" : "$JS.API.STREAM.LEADER.STEPDOWN." + s.settings.name, "",
+       [](const ApiReply*) {});
+}
+
+// A request whose answer did not come may be carried out at any later time, from a connection that a
+// partition held: the next stream of this history then has another name.
+void Workload::retire(StreamHistory& s, bool clean) {
+  if (!clean) drop_consumers(s.settings.name);
+  s.life = StreamHistory::Life::kNone;
+  if (options_.cluster && (s.unanswered || s.lost || !clean)) {
+    std::string base = s.settings.name.substr(0, s.settings.name.find('x'));
+    s.settings.name = base + "x" + std::to_string(next_life_++);
+  }
+  s.unanswered = s.lost = s.moved = false;
+}
+
+void Workload::disk_lost(const std::function<bool(const StreamHistory&)>& only_there) {
+  for (auto& s : streams_) {
+    if (s.life == StreamHistory::Life::kNone || s.lost || !only_there(s)) continue;
+    events_.add("stream " + s.settings.name + " had its only replica there");
+    s.lost = true;
+  }
+}
+
+void Workload::rested() {
+  for (auto& s : streams_) s.moved = false;
+}
+
+void Workload::probe(SimClient& c, StreamHistory& s, Nanos timeout, std::function<void(bool)> done) {
+  Attempt a;
+  a.id = next_attempt_++;
+  a.stream = static_cast<unsigned>(&s - streams_.data());
+  a.incarnation = s.incarnation;
+  a.subject = subject_of(s);
+  a.payload = "m" + std::to_string(a.id) + ".probe";
+  a.first_sent = now();
+  a.sends = a.unknown = 1;
+  std::uint64_t id = a.id;
+  attempts_.emplace(id, std::move(a));
+  const Attempt& sent = attempts_.at(id);
+  ++in_flight_;
+  c.request(sent.subject, "", sent.payload, timeout,
+            [this, &s, id, floor = s.floor(), done = std::move(done)](Answer answer, const Delivered& m) {
+              --in_flight_;
+              published(s, id, floor, answer, m);
+              bool yes = false;
+              if (answer == Answer::kReply) {
+                auto r = parse_reply(m, verdict_);
+                yes = r && r->code != 503;
+              }
+              done(yes);
+            });
+}
+
+void Workload::node_started(const std::string& name) {
   for (auto& s : streams_) {
     if (s.settings.file || s.life != StreamHistory::Life::kLive) continue;
+    if (options_.cluster && homes_[s.settings.name] != name) continue;
     drop_consumers(s.settings.name);
     s.reset(s.settings);
   }
@@ -481,13 +572,13 @@ void Workload::use_consumer(SimClient& c, StreamHistory& s) {
   ConsumerHistory& h = consumers_.at(key);
   unsigned life = s.incarnation;
   if (prng_.chance(1, 10)) {
-    unsigned node_life = node_.lives();
+    unsigned node_life = hooks_.epoch();
     std::uint64_t floor = h.floor(node_life);
     return call(c, "$JS.API.CONSUMER.INFO." + h.settings.stream + "." + h.settings.name, "",
                 [this, key, node_life, floor, &s, life](const ApiReply* r) {
                   auto it = consumers_.find(key);
                   if (!r || r->code || it == consumers_.end() || s.incarnation != life) return;
-                  if (node_life == node_.lives())
+                  if (node_life == hooks_.epoch())
                     it->second.info(floor, r->number({"ack_floor", "stream_seq"}), node_life);
                 });
   }

@@ -4,6 +4,7 @@
 // which decide what is wrong. pause() stops new work; idle() tells when nothing is in flight.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,12 +46,25 @@ struct WorkloadOptions {
   std::size_t payload_max = 800;
   Nanos think_max = 40 * kMillisecond;
   unsigned burst_max = 8;
+  // A cluster.
+  bool cluster = false;
+  std::vector<int> replicas = {1};  // what streams may have
+  bool memory = true;               // memory streams too
+  Nanos ping = 0;                   // of clients
+  Nanos clock_slack = 0;
+  bool clocks_jump = false;
+};
+
+/// What the workload asks the world.
+struct WorkloadHooks {
+  /// Another number when what a leader only remembers may be gone: ack floors not yet committed.
+  std::function<unsigned()> epoch;
 };
 
 class Workload {
  public:
-  Workload(env::testing::SimTime& time, SimNet& net, SimNode& node, WorkloadOptions options, Verdict& verdict,
-           EventLog& events);
+  Workload(env::testing::SimTime& time, SimNet& net, const std::vector<env::Endpoint>& servers,
+           WorkloadOptions options, WorkloadHooks hooks, Verdict& verdict, EventLog& events);
   ~Workload();
 
   void begin();
@@ -60,8 +74,17 @@ class Workload {
   void acknowledge_all() { acknowledge_all_ = true; }
   bool idle() const { return in_flight_ == 0; }
   bool all_connected() const;
-  /// The node lost its memory: memory streams begin anew.
-  void node_started();
+  /// A node lost its memory: memory streams on it begin anew. "" = the only node.
+  void node_started(const std::string& name = "");
+  /// A plain publish to see whether the stream takes writes: `done` is told whether it said yes, or no for a
+  /// reason of its own, within `timeout`.
+  void probe(SimClient& c, StreamHistory& s, Nanos timeout, std::function<void(bool)> done);
+  /// The node's disk is lost or rotten: so is what only it had. `only_there` tells for a stream.
+  void disk_lost(const std::function<bool(const StreamHistory&)>& only_there);
+  /// The world is at rest: streams are where the nodes say they are.
+  void rested();
+  /// Replicas stay where they are until false again.
+  void hold_replicas(bool hold) { hold_replicas_ = hold; }
 
   SimClient& client(std::size_t i) { return *clients_[i]; }
   std::size_t client_count() const { return clients_.size(); }
@@ -87,6 +110,8 @@ class Workload {
   void create_stream(SimClient& c, StreamHistory& s);
   void delete_stream(SimClient& c, StreamHistory& s);
   void update_stream(SimClient& c, StreamHistory& s);
+  void step_down(SimClient& c, StreamHistory& s);
+  void retire(StreamHistory& s, bool clean);
   StreamSettings random_settings(const std::string& name);
   void publish_some(SimClient& c, StreamHistory& s);
   void publish_new(SimClient& c, StreamHistory& s);
@@ -106,8 +131,8 @@ class Workload {
   Mono now() const { return time_.now(); }
 
   env::testing::SimTime& time_;
-  SimNode& node_;
   WorkloadOptions options_;
+  WorkloadHooks hooks_;
   Verdict& verdict_;
   EventLog& events_;
   Prng prng_;
@@ -121,6 +146,9 @@ class Workload {
   unsigned in_flight_ = 0;
   bool paused_ = true;
   bool acknowledge_all_ = false;
+  bool hold_replicas_ = false;
+  std::map<std::string, std::string> homes_;  // memory streams with one replica, of a cluster
+  unsigned next_life_ = 1;
 };
 
 }  // namespace weir::sim

@@ -1,6 +1,7 @@
 #include "tests/sim/world.h"
 
 #include <cstdio>
+#include <utility>
 
 #include "broker/base/text.h"
 
@@ -25,9 +26,10 @@ void EventLog::add(const std::string& line) {
 }
 
 void SimNode::NodeLog::write(Level level, std::string_view text) {
-  node_.events_.add("n" + std::to_string(node_.number_) + " log: " + std::string(text));
-  if (level < Level::kError || node_.expect_errors || node_.disk_full || node_.dying_) return;
-  node_.verdict_.fail("error logged without a fault: " + std::string(text));
+  node_.events_.add(node_.name() + " log: " + std::string(text));
+  if (level < Level::kError || node_.expect_errors || node_.disk_full || node_.damaged_ || node_.dying_)
+    return;
+  node_.verdict_.fail(node_.name() + " logged an error without a fault: " + std::string(text));
 }
 
 SimNode::SimNode(env::testing::SimTime& time, SimNet& net, unsigned number, Options options, Verdict& verdict,
@@ -55,13 +57,13 @@ SimNode::~SimNode() {
 
 void SimNode::start() {
   ++lives_;
-  events_.add("n" + std::to_string(number_) + " starts, life " + std::to_string(lives_));
+  events_.add(name() + " starts, life " + std::to_string(lives_));
   host_.up();
   fatal_ = stopped_ = false;
   if (before_start) before_start();
   node_ = std::make_unique<server::Node>(env_, options_.config, options_.tuning);
   node_->on_fatal([this](const Error& e) {
-    events_.add("n" + std::to_string(number_) + " fatal: " + e.to_string());
+    events_.add(name() + " fatal: " + e.to_string());
     fatal_ = true;
   });
   Status s = node_->start();
@@ -69,22 +71,80 @@ void SimNode::start() {
     if (on_start) on_start();
     return;
   }
-  if (!dying_ && !expect_errors && !disk_full) verdict_.fail("node does not start: " + s.error().to_string());
+  events_.add(name() + " does not start: " + s.error().to_string());
+  if (!dying_ && damaged_) {
+    events_.add(name() + ": its operator gives it an empty disk");
+    disk_lost_ = true;
+  } else if (!dying_ && !expect_errors && !disk_full) {
+    verdict_.fail(name() + " does not start: " + s.error().to_string());
+  }
   if (!dying_) {
     dying_ = Death::kKill;
     back_after_ = kSecond;
   }
 }
 
+void SimNode::first_start() {
+  come_back(0);
+}
+
 void SimNode::die(Death how, Nanos back_after) {
   if (!node_ || dying_) return;
   back_after_ = back_after;
   if (how == Death::kStop) {
-    events_.add("n" + std::to_string(number_) + " is stopped");
+    events_.add(name() + " is stopped");
     node_->stop([this] { stopped_ = true; });
     return;
   }
   dying_ = how;
+}
+
+void SimNode::lose_disk(Nanos back_after) {
+  if (!node_ || dying_) return;
+  disk_lost_ = true;
+  die(Death::kKill, back_after);
+}
+
+void SimNode::rot(const std::vector<std::string>& files) {
+  damaged_ = true;
+  if (on_damage) on_damage();
+  for (const std::string& path : files) {
+    std::size_t size = disk_.content(path).value_or("").size();
+    if (size == 0) continue;
+    std::uint64_t at = prng_.below(size);
+    events_.add(name() + ": a bit of " + path + " flips, byte " + std::to_string(at) + " of " +
+                std::to_string(size));
+    (void)disk_.flip_bit(path, at, static_cast<unsigned>(prng_.below(8)));
+  }
+}
+
+void SimNode::fail_reads(const std::vector<std::string>& files) {
+  expect_errors = true;
+  for (const std::string& path : files) {
+    std::size_t size = disk_.content(path).value_or("").size();
+    if (size == 0) continue;
+    std::uint64_t at = prng_.below(size);
+    events_.add(name() + ": reads of " + path + " fail at byte " + std::to_string(at));
+    disk_.fail_reads(path, at, prng_.between(1, 8192));
+  }
+}
+
+void SimNode::pause(Nanos d) {
+  if (!node_ || dying_) return;
+  events_.add(name() + " is paused for " + std::to_string(d / kMillisecond) + " ms");
+  loop_.pause(time_.now() + d);
+}
+
+void SimNode::jump(Nanos d) {
+  events_.add(name() + ": the clock jumps by " + std::to_string(d / kMillisecond) + " ms");
+  options_.wall_skew += d;
+  loop_.set_skew(options_.mono_skew, options_.wall_skew);
+}
+
+void SimNode::hurry() {
+  if (!back_) return;
+  outside_.cancel(back_);
+  come_back(0);
 }
 
 void SimNode::power_fails_at(std::uint64_t operation, Nanos back_after) {
@@ -98,6 +158,12 @@ void SimNode::power_fails_at(std::uint64_t operation, Nanos back_after) {
   disk_.crash_at(operation);
 }
 
+void SimNode::cancel_power_failure() {
+  if (dying_) return;
+  disk_.on_frozen(nullptr);
+  disk_.crash_at(0);
+}
+
 void SimNode::settle() {
   if (node_ && !dying_ && fatal_) {
     if (!expect_errors && !disk_full) verdict_.fail("the node gave up its disk without a fault");
@@ -105,13 +171,13 @@ void SimNode::settle() {
     back_after_ = kSecond;
   }
   if (node_ && !dying_ && stopped_) {
-    events_.add("n" + std::to_string(number_) + " has stopped");
+    events_.add(name() + " has stopped");
     bury(prng_.chance(1, 2));
     return come_back(back_after_);
   }
   if (!dying_) return;
   bool power = *dying_ == Death::kPower || disk_.frozen();
-  events_.add("n" + std::to_string(number_) + (power ? " loses power" : " is killed"));
+  events_.add(name() + (power ? " loses power" : " is killed"));
   bury(power);
   come_back(back_after_);
 }
@@ -129,6 +195,12 @@ void SimNode::bury(bool power) {
     disk_.crash(prng_);
   else
     disk_.kill(prng_);
+  if (std::exchange(disk_lost_, false)) {
+    events_.add(name() + " lost its disk");
+    disk_.wipe();
+    damaged_ = true;
+    if (on_damage) on_damage();
+  }
   loop_.forget_all();
   disk_.clear_faults();
   ++deaths[power ? 0 : 1];
@@ -137,7 +209,8 @@ void SimNode::bury(bool power) {
 }
 
 void SimNode::come_back(Nanos after) {
-  outside_.at(outside_.now() + after, [this] {
+  back_ = outside_.at(outside_.now() + after, [this] {
+    back_ = 0;
     expect_errors = false;
     loop_.post([this] { start(); });
   });

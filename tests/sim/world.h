@@ -2,8 +2,11 @@
 //
 // A node is a server::Node over a SimLoop with skewed clocks, a SimDisk that outlives it, and a SimHost.
 // It dies by loss of power (unsynced bytes at risk), by kill -9 (page cache survives), by its own wish
-// when its disk failed, or by an orderly stop; and comes back after a while.
-// Written for N nodes; the product runs one today.
+// when its disk failed, or by an orderly stop; and comes back after a while, on the same disk or on an
+// empty one. It can also be paused: it lives, and does nothing.
+// Damage:   a disk that was wiped, or whose files rotted, is damaged(); whoever injects faults calls
+//           repaired() when the cluster has made up for it. A damaged node that does not start any more is
+//           wiped by its operator, who gives it the same name.
 #pragma once
 
 #include <cstdint>
@@ -60,14 +63,35 @@ class SimNode {
   ~SimNode();
 
   void start();
+  /// start() in a turn of its own.
+  void first_start();
   bool running() const { return node_ != nullptr; }
   /// Power fails or the process is killed in this instant, or an orderly stop begins.
   void die(Death how, Nanos back_after);
+  /// As die(kKill), and the disk is lost: it comes back with an empty one.
+  void lose_disk(Nanos back_after);
+  /// One bit of each of `files` (paths) flips, at a random place.
+  void rot(const std::vector<std::string>& files);
+  /// Reads of one of `files` fail from now on, until the node's next start.
+  void fail_reads(const std::vector<std::string>& files);
+  bool damaged() const { return damaged_; }
+  void repaired() { damaged_ = false; }
+  void pause(Nanos d);
+  void resume() { loop_.resume(); }
+  bool paused() const { return loop_.paused(); }
+  /// The wall clock jumps.
+  void jump(Nanos d);
+  /// A dead node need not wait any longer.
+  void hurry();
   /// Power fails at the n-th disk operation from now.
   void power_fails_at(std::uint64_t operation, Nanos back_after);
+  void cancel_power_failure();
   /// To be called between turns: carries out what happened inside one.
   void settle();
 
+  std::string name() const { return "n" + std::to_string(number_); }
+  unsigned number() const { return number_; }
+  const env::testing::SimLoop& loop() const { return loop_; }
   env::Endpoint endpoint() const { return {host_.address(), 4222}; }
   env::testing::SimDisk& disk() { return disk_; }
   SimHost& host() { return host_; }
@@ -82,6 +106,8 @@ class SimNode {
   /// Runs before each start (faults during recovery), and after each.
   std::function<void()> before_start;
   std::function<void()> on_start;
+  /// Its disk is lost, or may not be read any more.
+  std::function<void()> on_damage;
 
  private:
   class NodeLog final : public Log {
@@ -110,6 +136,9 @@ class SimNode {
   NodeLog log_;
   env::Env env_;
   std::unique_ptr<server::Node> node_;
+  env::TimerId back_ = 0;  // timer of outside_
+  bool damaged_ = false;
+  bool disk_lost_ = false;
   unsigned lives_ = 0;
   unsigned number_;
   std::optional<Death> dying_;

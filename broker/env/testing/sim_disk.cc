@@ -479,6 +479,14 @@ void SimDisk::kill(Prng& prng) {
   drop_process();
 }
 
+void SimDisk::wipe() {
+  names_.clear();
+  durable_names_.clear();
+  changes_.clear();
+  dirs_ = {""};
+  clear_faults();
+}
+
 void SimDisk::crash_at(std::uint64_t operation) {
   crash_at_ = operation == 0 ? 0 : counts_.operations + operation;
 }

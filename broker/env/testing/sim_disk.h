@@ -95,6 +95,8 @@ class SimDisk final : public Disk {
   // Death and rebirth.
   void crash(Prng& prng, Survivors survivors = Survivors::kAny);
   void kill(Prng& prng);
+  /// Everything is gone: another, empty disk is in its place. After crash() or kill().
+  void wipe();
   /// 0 turns it off. Counted from now: 1 is the next operation.
   void crash_at(std::uint64_t operation);
   /// The disk froze at the operation that crash_at named.

@@ -202,6 +202,20 @@ TEST_F(SimDiskTest, ListsFilesAndFolders) {
   EXPECT_FALSE(disk.open("none/f", Open::kCreate).has_value());
 }
 
+TEST_F(SimDiskTest, AWipedDiskIsEmpty) {
+  ASSERT_TRUE(disk.mkdirs("x"));
+  auto f = create("x/a");
+  ASSERT_TRUE(write(*f, 0, slices("data"), Sync::kData));
+  disk.kill(prng);
+  disk.wipe();
+  EXPECT_TRUE(disk.files().empty());
+  EXPECT_FALSE(disk.list("x").has_value());
+  EXPECT_FALSE(disk.open("x/a", Open::kRead).has_value());
+  disk.crash(prng);  // nor comes anything back
+  EXPECT_TRUE(disk.files().empty());
+  EXPECT_TRUE(disk.open("b", Open::kCreate).has_value());
+}
+
 TEST(SimDisk, TheSameSeedGivesTheSameWorld) {
   auto run = [] {
     SimEnv world(42);

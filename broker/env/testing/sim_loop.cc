@@ -20,6 +20,7 @@ bool SimTime::turn() {
   if (events_.empty()) return false;
   now_ = std::max(now_, events_.begin()->first.first);
   running_ = events_.begin()->second.loop;
+  ran_ = running_;
   ++turns_;
   std::uint64_t before = next_;
   Task task;
@@ -67,6 +68,10 @@ SimLoop::~SimLoop() {
 TimerId SimLoop::at(Mono when, Task task) {
   Mono due = std::max(when + -mono_skew_, time_.now_);
   TimerId id = time_.next_++;
+  if (due < paused_until_) {
+    deferred_.emplace(id, due);
+    due = paused_until_ + paused_events_++;
+  }
   time_.events_.emplace(SimTime::Key{due, id}, SimTime::Event{this, std::move(task)});
   pending_.emplace(id, due);
   return id;
@@ -84,7 +89,39 @@ void SimLoop::set_end_of_turn(Task task) {
   end_replaced_ = true;
 }
 
+void SimLoop::move(TimerId id, Mono to) {
+  Mono& due = pending_.at(id);
+  auto node = time_.events_.extract({due, id});
+  node.key().first = due = to;
+  time_.events_.insert(std::move(node));
+}
+
+void SimLoop::pause(Mono until) {
+  if (until <= paused_until_) return;
+  if (!paused()) deferred_.clear();
+  paused_until_ = until;
+  paused_events_ = 0;
+  std::vector<SimTime::Key> early;
+  for (const auto& [id, due] : pending_) {
+    if (due < until) early.push_back({due, id});
+  }
+  std::sort(early.begin(), early.end());
+  for (const SimTime::Key& key : early) {
+    deferred_.emplace(key.second, key.first);
+    move(key.second, until + paused_events_++);
+  }
+}
+
+void SimLoop::resume() {
+  if (!paused()) return;
+  paused_until_ = Mono{};
+  for (const auto& [id, due] : std::exchange(deferred_, {})) {
+    if (pending_.count(id)) move(id, std::max(due, time_.now_));
+  }
+}
+
 void SimLoop::forget_all() {
+  paused_until_ = Mono{};
   // Destroying a task may destroy objects that cancel timers here: take it all out first.
   std::vector<Task> dropped;
   for (auto& [id, due] : std::exchange(pending_, {})) {

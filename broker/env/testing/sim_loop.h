@@ -5,6 +5,8 @@
 // Order:    events run by (time, number of creation). Time jumps to the next event; handlers cost 0.
 // Turn:     consecutive events of one loop that are due now and existed when the turn began, at most
 //           kTurnEventsMax, then the loop's end-of-turn task.
+// Pause:    a paused loop runs nothing until its time has come; then everything that became due meanwhile,
+//           in order. What a stopped process, or one on a machine that does not get to it, looks like.
 // Kill:     forget_all() or the destructor drop what a loop has pending without running it.
 #pragma once
 
@@ -41,6 +43,8 @@ class SimTime {
   /// Returns stop().
   bool run_until(const std::function<bool()>& stop, Nanos limit = kMinute);
   bool idle() const { return events_.empty(); }
+  /// The loop that the last turn was of. Not to be followed: it may be gone.
+  const SimLoop* ran() const { return ran_; }
   std::uint64_t turns() const { return turns_; }
 
  private:
@@ -57,6 +61,7 @@ class SimTime {
   std::uint64_t next_ = 1;
   std::uint64_t turns_ = 0;
   std::map<Key, Event> events_;
+  const SimLoop* ran_ = nullptr;
   SimLoop* running_ = nullptr;  // cleared if the loop dies inside its own turn
 };
 
@@ -82,7 +87,13 @@ class SimLoop final : public Loop, public Clock {
     wall_skew_ = wall;
   }
 
-  /// Drops everything pending and the end-of-turn task: the process died.
+  /// Runs nothing before the true time `until`. A second pause may only prolong the first.
+  void pause(Mono until);
+  bool paused() const { return time_.now_ < paused_until_; }
+  /// The pause ends now.
+  void resume();
+
+  /// Drops everything pending and the end-of-turn task: the process died. Ends a pause.
   void forget_all();
 
   SimTime& time() { return time_; }
@@ -99,6 +110,7 @@ class SimLoop final : public Loop, public Clock {
 
  private:
   friend class SimTime;
+  void move(TimerId id, Mono to);
   std::unique_ptr<SimTime> own_;
   SimTime& time_;
   std::map<TimerId, Mono> pending_;  // every event of this loop: number -> due time
@@ -106,6 +118,9 @@ class SimLoop final : public Loop, public Clock {
   bool end_replaced_ = false;  // set_end_of_turn was called while the task ran
   Nanos mono_skew_ = 0;
   Nanos wall_skew_ = 0;
+  Mono paused_until_{};
+  Nanos paused_events_ = 0;           // that wait for the end of the pause: keeps their order
+  std::map<TimerId, Mono> deferred_;  // these events, and when they were due; some may be gone
 };
 
 /// Keeps every line; tests look for words in them.

@@ -90,6 +90,50 @@ TEST(SimLoop, AKilledLoopRunsNothingMore) {
   EXPECT_TRUE(time.idle());
 }
 
+TEST(SimLoop, APausedLoopRunsLaterWhatBecameDueMeanwhile) {
+  SimTime time;
+  SimLoop a(time), b(time);
+  std::string order;
+  Mono start = time.now();
+  TimerId gone = 0;
+  a.at(start + 3 * kSecond, [&] { order += '3'; });
+  a.at(start + 1 * kSecond, [&] { order += '1'; });
+  gone = a.at(start + 2 * kSecond, [&] { order += '2'; });
+  a.at(start + 20 * kSecond, [&] { order += '9'; });
+  a.pause(start + 10 * kSecond);
+  b.at(start + 5 * kSecond, [&] {
+    EXPECT_TRUE(a.paused());
+    order += 'b';
+    a.cancel(gone);
+    a.post([&] { order += 'p'; });  // as bytes that arrive
+  });
+  EXPECT_TRUE(time.run_until([&] { return order.size() == 4; }));
+  EXPECT_EQ(order, "b13p");
+  EXPECT_GE(time.now(), start + 10 * kSecond);
+  EXPECT_FALSE(a.paused());
+  time.run_until_idle();
+  EXPECT_EQ(order, "b13p9");
+}
+
+TEST(SimLoop, ThePauseEndsWithTheProcessOrWhenAsked) {
+  SimTime time;
+  SimLoop a(time);
+  a.pause(time.now() + kMinute);
+  a.forget_all();
+  bool ran = false;
+  a.post([&] { ran = true; });
+  time.run_for(kMillisecond);
+  EXPECT_TRUE(ran);
+  a.pause(time.now() + kMinute);
+  ran = false;
+  a.post([&] { ran = true; });
+  time.run_for(kMillisecond);
+  EXPECT_FALSE(ran);
+  a.resume();
+  time.run_for(kMillisecond);
+  EXPECT_TRUE(ran);
+}
+
 TEST(SimLoop, RunUntilStopsAtTheLimit) {
   SimLoop loop;
   int n = 0;

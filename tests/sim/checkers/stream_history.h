@@ -32,6 +32,7 @@ struct StreamSettings {
   bool work_queue = false;
   bool discard_new = false;
   bool allow_direct = true;
+  int replicas = 1;
   std::int64_t max_msgs = -1, max_bytes = -1, max_msgs_per_subject = -1;
   Nanos max_age = 0;
   Nanos duplicate_window = 2 * kMinute;
@@ -99,7 +100,17 @@ class StreamHistory {
   void audit(const StreamState& state, const std::map<std::uint64_t, SeenMessage>& present,
              const std::map<std::uint64_t, Attempt>& attempts, Mono now);
 
+  /// Clocks of several nodes: they differ by at most this...
+  Nanos clock_slack = 0;
+  /// ...or jump: duplicates are forgotten, and messages expire, at any time.
+  bool clocks_jump = false;
+
   Life life = Life::kNone;
+  /// The only replica lost its disk, or may have: nothing is expected of the stream any more.
+  bool lost = false;
+  bool unanswered = false;  // a request to create or delete it may still be on its way
+  bool moved = false;       // its number of replicas was changed since the world was at rest
+  bool file_or_replicated() const { return settings.file || settings.replicas > 1; }
   unsigned incarnation = 0;
   StreamSettings settings;
   /// Sequences of messages known to have been stored, for deletes and reads.

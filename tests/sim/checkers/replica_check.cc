@@ -1,0 +1,169 @@
+#include "tests/sim/checkers/replica_check.h"
+
+#include <algorithm>
+#include <set>
+
+#include "broker/server/jetstream.h"
+
+namespace weir::sim {
+
+namespace {
+template <class Node>
+server::JetStream* jetstream_of(Node& node) {
+  if constexpr (requires { node.jetstream(); })
+    return node.jetstream();
+  else
+    return nullptr;
+}
+}  // namespace
+
+server::JetStream* ReplicaCheck::jetstream(SimNode& n) {
+  return n.running() ? jetstream_of(*n.node()) : nullptr;
+}
+
+void ReplicaCheck::look(SimNode& n) {
+  server::JetStream* js = jetstream(n);
+  if (!js || !js->ready()) return;
+  look(n, js->meta().group(), js->meta().state().hash(), "the meta group");
+  for (server::StreamHost* host : js->all_streams()) {
+    if (host->machine().config().storage == api::Storage::kMemory) continue;
+    look(n, host->group(), host->machine().hash(), host->name());
+  }
+}
+
+void ReplicaCheck::look(SimNode& n, const replica::Group& group, std::uint64_t hash,
+                        const std::string& name) {
+  auto& seen = seen_[{n.number(), group.id()}];
+  std::pair<RaftIndex, Term> now{group.applied(), group.term()};
+  if (seen == now) return;
+  seen = now;
+  std::string where = n.name() + " (life " + std::to_string(n.lives()) + ")";
+  if (group.leading()) {
+    auto [it, fresh] = leaders_.try_emplace({group.id(), group.term()}, group.self(), where);
+    if (!fresh && it->second.first != group.self())
+      return verdict_.fail(name + ": in term " + std::to_string(group.term().v) + " both " +
+                           it->second.second + " and " + where + " lead");
+  }
+  if (group.applied().v == 0) return;
+  Applied is{group.applied_term(), hash, where};
+  auto [it, fresh] = applied_[group.id()].try_emplace(group.applied(), is);
+  const Applied& was = it->second;
+  std::string at = name + ": at index " + std::to_string(group.applied().v) + " ";
+  if (was.term != is.term)
+    return verdict_.fail(at + was.where + " applied an entry of term " + std::to_string(was.term.v) + ", " +
+                         where + " one of " + std::to_string(is.term.v));
+  if (was.hash != is.hash) return verdict_.fail(at + was.where + " and " + where + " have different states");
+}
+
+namespace {
+
+server::JetStream* most_advanced(Nodes& nodes) {
+  server::JetStream* best = nullptr;
+  for (auto& n : nodes) {
+    server::JetStream* js = ReplicaCheck::jetstream(*n);
+    if (js && (!best || best->meta().group().applied() < js->meta().group().applied())) best = js;
+  }
+  return best;
+}
+
+server::StreamHost* host_of(server::JetStream& js, GroupId group) {
+  for (server::StreamHost* h : js.all_streams()) {
+    if (h->group_id() == group) return h;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::vector<std::string> ReplicaCheck::holders(Nodes& nodes, const std::string& stream) {
+  std::vector<std::string> out;
+  server::JetStream* js = most_advanced(nodes);
+  const jetstream::MetaStream* s = js ? js->meta().state().find("$G", stream) : nullptr;
+  if (!s) return out;
+  for (NodeId peer : s->peers) {
+    const jetstream::MetaNode* node = js->meta().state().find_node(node_of(peer));
+    if (node) out.push_back(node->name);
+  }
+  return out;
+}
+
+std::string ReplicaCheck::differ(server::StreamHost& a, server::StreamHost& b, const std::string& what) {
+  const store::StoreState& sa = a.store().state();
+  const store::StoreState& sb = b.store().state();
+  if (sa.messages != sb.messages || sa.bytes != sb.bytes || sa.first_seq != sb.first_seq ||
+      sa.last_seq != sb.last_seq)
+    return what + ": counters differ";
+  for (StreamSeq at = sa.first_seq; at.v != 0 && at <= sa.last_seq; ++at) {
+    auto ma = a.store().load(at), mb = b.store().load(at);
+    if (!ma || !mb) return what + ": sequence " + std::to_string(at.v) + " cannot be read";
+    if (ma->has_value() != mb->has_value()) return what + ": only one has " + std::to_string(at.v);
+    if (!ma->has_value()) continue;
+    const store::Message &x = **ma, &y = **mb;
+    if (x.subject() != y.subject() || x.headers() != y.headers() || x.payload() != y.payload() ||
+        x.time != y.time)
+      return what + ": sequence " + std::to_string(at.v) + " differs";
+  }
+  return "";
+}
+
+std::string ReplicaCheck::disagreement(Nodes& nodes) {
+  server::JetStream* js = most_advanced(nodes);
+  if (!js) return "nobody runs";
+  std::map<NodeId, SimNode*> by_id;
+  for (auto& n : nodes) {
+    server::JetStream* each = jetstream(*n);
+    if (!each || !each->ready()) return n->name() + " is not ready";
+    if (each->meta().group().applied() != js->meta().group().applied())
+      return n->name() + " is behind in the meta group";
+    if (each->meta().state().hash() != js->meta().state().hash()) {
+      verdict_.fail(n->name() + ": another meta state at the same index");
+      return "";
+    }
+    by_id[node_of(each->meta().self())] = n.get();
+  }
+  std::string why;
+  js->meta().state().for_each([&](const jetstream::MetaStream& s) {
+    server::StreamHost* first = nullptr;
+    std::string first_name;
+    for (NodeId peer : s.peers) {
+      auto it = by_id.find(node_of(peer));
+      server::StreamHost* h = it == by_id.end() ? nullptr : host_of(*jetstream(*it->second), s.group);
+      std::string what = s.config.name + ", group " + std::to_string(s.group.v) + ", ";
+      if (!h) {
+        why =
+            what + "has no replica on " + (it == by_id.end() ? "a node that is no more" : it->second->name());
+        return false;
+      }
+      what += it->second->name();
+      if (s.peers.size() == 1) break;  // it may have lost its disk
+      if (h->group().why_stopped() || h->group().self() != peer) {
+        why = what + (h->group().why_stopped() ? " has stopped" : " has another replica id");
+        return false;
+      }
+      if (!first) {
+        first = h;
+        first_name = it->second->name();
+        continue;
+      }
+      what += " and " + first_name;
+      if (h->group().applied() != first->group().applied()) {
+        why = what + ": applied " + std::to_string(h->group().applied().v) + " and " +
+              std::to_string(first->group().applied().v);
+        return false;
+      }
+      if (h->machine().hash() != first->machine().hash()) {
+        verdict_.fail(what + ": different states at the same index");
+        return false;
+      }
+      std::string d = differ(*h, *first, what);
+      if (!d.empty()) {
+        verdict_.fail(d);
+        return false;
+      }
+    }
+    return true;
+  });
+  return why;
+}
+
+}  // namespace weir::sim

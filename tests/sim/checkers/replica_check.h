@@ -1,0 +1,62 @@
+// tests/sim/checkers/replica_check.h - what the nodes' groups may and may not be, seen from inside.
+//
+//   election   two replicas never lead a group in one term
+//   matching   what was applied at an index had the same term and led to the same state on every replica
+//              and in every life of a replica (the machine's rolling hash)
+//   agreement  at rest: the replicas that the meta state names exist, have applied the same and store the
+//              same messages, byte for byte
+//
+// look() is cheap enough for every turn. Memory groups begin anew with their process: only agreement.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/base/ids.h"
+#include "tests/sim/nodes.h"
+
+namespace weir::replica {
+class Group;
+}
+namespace weir::server {
+class JetStream;
+class StreamHost;
+}  // namespace weir::server
+
+namespace weir::sim {
+
+class ReplicaCheck {
+ public:
+  explicit ReplicaCheck(Verdict& verdict) : verdict_(verdict) {}
+
+  /// After each turn of `n`.
+  void look(SimNode& n);
+  /// At rest. Empty: all agree; otherwise what is not yet so (contradictions fail the verdict).
+  std::string disagreement(Nodes& nodes);
+  /// Names of the nodes that have a replica of a stream of the default account, as the node that has applied
+  /// the most of the meta group's log knows; empty if nobody knows.
+  static std::vector<std::string> holders(Nodes& nodes, const std::string& stream);
+  /// The node's JetStream; nullptr if it has none or does not run.
+  static server::JetStream* jetstream(SimNode& n);
+
+  std::uint64_t elections() const { return leaders_.size(); }
+
+ private:
+  struct Applied {
+    Term term;
+    std::uint64_t hash;
+    std::string where;
+  };
+  void look(SimNode& n, const replica::Group& group, std::uint64_t hash, const std::string& name);
+  std::string differ(server::StreamHost& a, server::StreamHost& b, const std::string& what);
+
+  Verdict& verdict_;
+  std::map<std::pair<GroupId, Term>, std::pair<NodeId, std::string>> leaders_;
+  std::map<GroupId, std::map<RaftIndex, Applied>> applied_;
+  std::map<std::pair<unsigned, GroupId>, std::pair<RaftIndex, Term>> seen_;  // as of the last look
+};
+
+}  // namespace weir::sim

@@ -271,6 +271,10 @@ const std::string& Node::id() const {
 const std::string& Node::name() const {
   return impl_->name;
 }
+JetStream* Node::jetstream() {
+  return impl_->jetstream.get();
+}
+
 std::string Node::store_directory() const {
   return impl_->jetstream ? impl_->jetstream->directory() : "";
 }

@@ -26,6 +26,8 @@ struct MonitorReply {
   std::string body;
 };
 
+class JetStream;
+
 class Node {
  public:
   /// `options` are complete and checked. `env` outlives the node.
@@ -61,6 +63,8 @@ class Node {
   const std::string& name() const;  // server_name or the id
   /// "<store_dir>/jetstream" as it is logged; empty without JetStream.
   std::string store_directory() const;
+  /// What tests look at from inside; nullptr without JetStream or before start().
+  JetStream* jetstream();
 
  private:
   struct Impl;

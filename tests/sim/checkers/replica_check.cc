@@ -7,18 +7,8 @@
 
 namespace weir::sim {
 
-namespace {
-template <class Node>
-server::JetStream* jetstream_of(Node& node) {
-  if constexpr (requires { node.jetstream(); })
-    return node.jetstream();
-  else
-    return nullptr;
-}
-}  // namespace
-
 server::JetStream* ReplicaCheck::jetstream(SimNode& n) {
-  return n.running() ? jetstream_of(*n.node()) : nullptr;
+  return n.running() ? n.node()->jetstream() : nullptr;
 }
 
 void ReplicaCheck::look(SimNode& n) {

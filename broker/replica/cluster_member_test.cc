@@ -117,6 +117,8 @@ void Member::create() {
   bool founder = incarnation_of(replica_) == 0;
   if (saved_ && saved_->position.self == replica_) {
     group_->restore(saved_->position);
+    say("state of " + std::to_string(saved_->position.at.index.v) +
+        (saved_->position.installed ? ", installed" : ""));
     hash_ = saved_->hash;
     applied_ = saved_->position.at.index;
     conf_ = saved_->position.conf;
@@ -323,6 +325,7 @@ Status Member::apply(RaftIndex index, Term term, const Bytes& payload, bool live
   if (live) outside_of_run("apply");
   if (index <= applied_) world_.fail("entry " + std::to_string(index.v) + " is applied twice");
   if (fetching_) world_.fail("applied while a state is fetched");
+  if (!live) say("replays " + std::to_string(index.v));
   applied_ = index;
   std::uint64_t h = hash_of(index, term, payload);
   hash_ = mix(hash_, h);

@@ -13,12 +13,6 @@ using raft::EntryType;
 using store::RecordKind;
 
 namespace {
-Bytes vote_bytes(NodeId vote) {
-  std::uint8_t raw[8];
-  put_u64(raw, vote.v);
-  return Bytes::copy_of(ByteSpan(raw, sizeof raw));
-}
-
 RecordKind record_kind(EntryType type) {
   switch (type) {
     case EntryType::kNormal: return RecordKind::kEntry;
@@ -30,7 +24,15 @@ RecordKind record_kind(EntryType type) {
 }  // namespace
 
 Group::Group(GroupId id, Host& host, StateMachine& machine)
-    : id_(id), host_(host), machine_(machine), self_(std::make_shared<Group*>(this)) {}
+    : id_(id),
+      host_(host),
+      machine_(machine),
+      next_read_(host.seed() | 1),
+      self_(std::make_shared<Group*>(this)) {
+#ifdef WEIR_DEFECT_REPLICA_OLD_READS
+  next_read_ = 1;
+#endif
+}
 
 Group::~Group() {
   *self_ = nullptr;
@@ -47,7 +49,10 @@ void Group::step(NodeId from, raft::Message message) {
   if (!core_ || why_stopped_) return;
   // The link names the node; which life of its replica speaks, only the message knows.
   NodeId replica = message.from;
-  if (node_of(replica) != node_of(from) || message.to != self_id_) return;
+  if (node_of(replica) != node_of(from)) return;
+#ifndef WEIR_DEFECT_REPLICA_WRONG_INCARNATION
+  if (message.to != self_id_) return;
+#endif
   core_->step(replica, std::move(message));
   marked();
   host_.awaken(*this);
@@ -56,6 +61,8 @@ void Group::step(NodeId from, raft::Message message) {
 void Group::tick(unsigned count) {
   if (!core_ || why_stopped_) return;
   for (unsigned i = 0; i < count && !core_->asleep(); ++i) core_->tick();
+  ticks_ += count;
+  if (!reads_.empty()) host_.mark(*this);  // some may be too old
   marked();
 }
 
@@ -69,7 +76,9 @@ void Group::peer_alive(NodeId node, bool alive) {
 }
 
 bool Group::needs_ticks() const {
-  if (!core_ || why_stopped_ || core_->asleep()) return false;
+  if (!core_ || why_stopped_) return false;
+  if (!reads_.empty()) return true;
+  if (core_->asleep()) return false;
   bool idle_alone = leading_ && alone() && core_->conf().learners.empty();
   return !idle_alone;
 }
@@ -117,6 +126,17 @@ bool Group::transfer_leadership(NodeId to) {
 void Group::pump() {
   auto keep = self_;
   while (*keep && core_ && !why_stopped_ && core_->has_ready()) handle(core_->take_ready());
+  if (!*keep || !core_ || why_stopped_) return;
+  tell_alive();
+  if (!reads_.empty()) answer_reads();
+  if (*keep && !reads_.empty()) fail_reads(/*only_old=*/true);
+}
+
+// New members: the host has told of their nodes before.
+void Group::tell_alive() {
+  if (core_->conf() == alive_conf_) return;
+  alive_conf_ = core_->conf();
+  for (NodeId node : host_.alive_) peer_alive(node, true);
 }
 
 // In the order of raft/README.md.
@@ -125,7 +145,11 @@ void Group::handle(raft::Ready ready) {
   send(ready.messages);
   persist(ready);
   if (!ready.after_durable.empty()) {
-    if (ready.wait_for <= durable_) {
+    bool now = ready.wait_for <= durable_;
+#ifdef WEIR_DEFECT_REPLICA_SEND_BEFORE_DURABLE
+    now = true;
+#endif
+    if (now) {
       send(ready.after_durable);
     } else {
       later_.push_back({ready.wait_for, std::move(ready.after_durable)});
@@ -137,8 +161,14 @@ void Group::handle(raft::Ready ready) {
   apply(ready.committed);
   if (!*keep || why_stopped_) return;
   for (const auto& request : ready.loads) load(request);
-  for (const auto& read : ready.reads) read_state(read);
-  if (ready.install) machine_.fetch_state(ready.install->from, ready.install->meta);
+  for (const auto& read : ready.reads) {
+    read_state(read);
+    if (!*keep || why_stopped_) return;
+  }
+  // One at a time: while one is under way the core gets that, and the leader offers again if it is too old.
+  if (!ready.install || fetching_) return;
+  fetching_ = true;
+  machine_.fetch_state(ready.install->from, ready.install->meta);
 }
 
 void Group::send(std::vector<raft::Message>& messages) {
@@ -151,7 +181,9 @@ void Group::send(std::vector<raft::Message>& messages) {
 }
 
 void Group::persist(raft::Ready& r) {
+  if (r.soft) head_unknown_ = r.soft->head_unknown;
   if (r.write == 0) return;  // a commit index alone is not worth a record
+  if (r.log_reset) reset_write_ = r.write;
   if (!journal_) {
     host_.env().loop.post([self = std::weak_ptr<Group*>(self_), write = r.write] {
       if (auto g = self.lock(); g && *g) (*g)->written(write, ok());
@@ -167,12 +199,17 @@ void Group::persist(raft::Ready& r) {
     record.index = index;
     record.payload = std::move(payload);
   };
+#ifndef WEIR_DEFECT_REPLICA_SKIP_HARD_STATE
   if (r.hard_state) {
-    add(RecordKind::kHardState, r.hard_state->term, r.hard_state->commit, vote_bytes(r.hard_state->vote));
+    add(RecordKind::kHardState, r.hard_state->term, r.hard_state->commit,
+        hard_state_bytes(r.hard_state->vote, head_unknown_));
   }
+#endif
   if (r.log_reset) add(RecordKind::kReset, r.log_reset->term, r.log_reset->index, {});
   bool cut_by_entries = !r.entries.empty() && r.cut_from && r.entries[0].index == *r.cut_from;
+#ifndef WEIR_DEFECT_REPLICA_LOSE_CUT
   if (r.cut_from && !cut_by_entries) add(RecordKind::kCut, Term(0), *r.cut_from, {});
+#endif
   for (raft::Entry& e : r.repaired) {
     add(store::repair_of(record_kind(e.type)), e.term, e.index, std::move(e.payload));
   }
@@ -187,6 +224,7 @@ void Group::persist(raft::Ready& r) {
     if (auto g = self.lock(); g && *g) (*g)->written(write, ok());
   });
 #endif
+  if (records.empty()) return host_.env().loop.post([done = std::move(done)] { done(ok()); });
   for (std::size_t i = 0; i < records.size(); ++i) {
 #ifdef WEIR_DEFECT_ACK_BEFORE_SYNC
     journal_->append(std::move(records[i]), [](Status) {});
@@ -203,7 +241,12 @@ void Group::persist(raft::Ready& r) {
 void Group::written(std::uint64_t write, const Status& status) {
   if (why_stopped_) return;
   if (!status) return stop(status.error());
+  host_.now_current();  // reads that waited for this may look at the lease
   durable_ = write;
+  if (reset_write_ != 0 && durable_ >= reset_write_) {
+    installed_ = false;
+    reset_write_ = 0;
+  }
   core_->durable(write);
   while (!later_.empty() && later_.front().wait_for <= durable_) {
     send(later_.front().messages);
@@ -240,7 +283,10 @@ void Group::load(const raft::LoadRequest& request) {
 // ---- state and log position ------------------------------------------------------------------
 
 std::optional<Position> Group::checkpoint_position() const {
-  if (!core_ || why_stopped_ || empty() || core_->log().stable() < applied_.index) return std::nullopt;
+  if (!core_ || why_stopped_ || empty()) return std::nullopt;
+#ifndef WEIR_DEFECT_REPLICA_CHECKPOINT_PAST_STABLE
+  if (core_->log().stable() < applied_.index) return std::nullopt;
+#endif
   Position p;
   p.self = self_id_;
   p.generation = generation_;
@@ -258,20 +304,33 @@ Position Group::position_at(const raft::SnapshotMeta& at, std::uint32_t generati
 
 void Group::state_installed(const raft::SnapshotMeta& at, std::uint32_t generation) {
   if (!core_ || why_stopped_) return;
+  if (at.index <= applied_.index) return state_failed();
+  fetching_ = false;
+  // If the log has the state's entry, it goes on: its entries were acknowledged. Else it begins anew behind
+  // the state, and the core asks for a record that says so.
+  bool kept = core_->log().matches({at.index, at.term});
+#ifdef WEIR_DEFECT_REPLICA_RESET_KEPT
+  kept = false;
+#endif
   applied_ = {at.index, at.term};
   conf_ = at.conf;
   generation_ = generation;
-  installed_ = true;
+  installed_ = !kept && journal_ != nullptr;
   installed_at_ = applied_;
-  reset_seen_ = false;
+  reset_write_ = 0;
   core_->snapshot_installed(at);
-  write_reset();
+#ifdef WEIR_DEFECT_REPLICA_RESET_KEPT
+  if (journal_) write_reset();
+#endif
+  host_.mark(*this);  // also for reads that waited
+  auto keep = self_;
   machine_.members_changed(conf_);
-  marked();
+  if (*keep) marked();
 }
 
 void Group::state_failed() {
   if (!core_ || why_stopped_) return;
+  fetching_ = false;
   core_->snapshot_failed();
   marked();
 }
@@ -283,8 +342,10 @@ void Group::compact(RaftIndex index, bool press) {
 #endif
   RaftIndex upto = std::min(index, core_->log().applied());
   if (!press) upto = std::min(upto, core_->needed_from() - 1);
-  if (upto <= core_->log().base().index) return;
-  core_->compact(upto);
+#ifdef WEIR_DEFECT_REPLICA_COMPACT_UNCHECKPOINTED
+  upto = core_->log().applied();
+#endif
+  if (upto > core_->log().base().index) core_->compact(upto);
   if (journal_) journal_->release(id_, upto);
 }
 
@@ -304,7 +365,9 @@ void Group::remove() {
   if (!why_stopped_) why_stopped_ = std::make_unique<Error>(Code::kUnavailable, "removed");
   in_flight_.clear();
   in_flight_bytes_ = 0;
+  leading_ = false;
   host_.forget(*this);
+  fail_reads(/*only_old=*/false);
 }
 
 void Group::stop(Error why) {
@@ -316,8 +379,7 @@ void Group::stop(Error why) {
   host_.forget(*this);
   auto keep = self_;
   machine_.stopped(why);
-  if (!*keep) return;
-  for (auto& [context, read] : std::exchange(reads_, {})) read.done(false);
+  if (*keep) fail_reads(/*only_old=*/false);
 }
 
 }  // namespace weir::replica

@@ -21,6 +21,7 @@
 #include "broker/base/result.h"
 #include "broker/base/unique_function.h"
 #include "broker/raft/core.h"
+#include "broker/raft/log.h"
 #include "broker/replica/host.h"
 #include "broker/replica/position.h"
 #include "broker/store/journal.h"
@@ -69,8 +70,9 @@ class Group {
   /// One record of this group from the journal, in order. Errors: kCorrupt for a log that cannot be used;
   /// the group is then stopped.
   Status replay(const store::JournalRecord& record);
-  /// The journal knows of entries that cannot be read; in order with replay(). Alone, the group stops if they
-  /// matter; with other members they are fetched from those.
+  /// The journal knows of something that cannot be read; in order with replay(). Every group must be told of
+  /// faults of group 0 too: until then nobody knows what they cost whom. With other members, entries are
+  /// fetched from those; alone, the group stops at start() if they matter.
   void damaged(const store::JournalFault& fault);
   /// Ends recovery. `journal` may be null: the log lives and dies with the process.
   void start(store::Journal* journal);
@@ -84,7 +86,8 @@ class Group {
   /// More than limits::kInFlightBytesMax wait to be applied: take no new work from clients.
   bool crowded() const;
   /// Calls `done` with true once local state is as good as a linearizable read needs (at once under a
-  /// lease), with false if that cannot be had: no leader, or it changed. Any replica may ask.
+  /// lease), with false if that cannot be had: no leader, it changed, or its answer is lost (after two
+  /// election time-outs). Any replica may ask. Not called if the group is destroyed first.
   void read_point(UniqueFunction<void(bool)> done);
   raft::Proposed change_members(const raft::ConfChange& change);
   bool transfer_leadership(NodeId to);
@@ -96,12 +99,14 @@ class Group {
   std::optional<Position> checkpoint_position() const;
   /// What a fetched state that covers everything up to `at` has to record.
   Position position_at(const raft::SnapshotMeta& at, std::uint32_t generation) const;
-  /// The checkpoint covers entries up to `index`; the journal may drop what no follower needs. With
-  /// `press` followers are not waited for.
+  /// A checkpoint made of checkpoint_position() is durable up to `index`; the journal may drop what no
+  /// follower needs. With `press` followers are not waited for.
   void compact(RaftIndex index, bool press = false);
   /// The checkpoint of restore() is durable, not just readable: the journal, which does not remember
   /// releases across a restart, may drop what it covers.
   void release_restored();
+  /// fetch_state() is done: the state `at` is in place, and its position durable. A state that is not ahead
+  /// of what is applied counts as failed.
   void state_installed(const raft::SnapshotMeta& at, std::uint32_t generation);
   void state_failed();
   /// Removes the group's records for good. The group is stopped.
@@ -136,7 +141,7 @@ class Group {
   /// Has no state of its own yet: join() and nothing installed.
   bool empty() const { return applied_.index.v == 0; }
   /// Stopped because what it promised is lost: it may come back under a new replica id (ADR 4).
-  bool needs_new_id() const { return vote_lost_ && why_stopped_; }
+  bool needs_new_id() const { return needs_new_id_; }
   const Error* why_stopped() const { return why_stopped_.get(); }
   std::size_t in_flight_bytes() const { return in_flight_bytes_; }
   const raft::Core* core() const { return core_.get(); }
@@ -151,7 +156,9 @@ class Group {
     std::vector<raft::Message> messages;
   };
   struct Read {
-    RaftIndex index;  // 0: not known yet
+    RaftIndex index;          // 0: not known yet
+    std::uint64_t asked = 0;  // in ticks
+    bool old = false;         // of a leader that is gone
     UniqueFunction<void(bool)> done;
   };
 
@@ -161,13 +168,23 @@ class Group {
   Status replay_committed();
   Status apply_recovered(const raft::Entry& entry);
   void drop_recovered();
-  void note_gap(RaftIndex from, RaftIndex upto);
+  void cut_recovered(RaftIndex from);
+  void push_recovered(raft::Entry entry);
+  void push_fault(raft::EntryId id, bool maybe_config);
+  RaftIndex recovered_last() const;
+  bool behind_installed(raft::EntryId id);
+  void doubt_uncommitted();
+  bool others_matter() const;
+  bool lone_at_end() const;
+  Status unusable(Error why);
   raft::StartState start_state();
   bool settle_damage();
   void write_reset();
+  void note_head();
 
   // group.cc
   void marked();
+  void tell_alive();
   void handle(raft::Ready ready);
   void persist(raft::Ready& ready);
   void written(std::uint64_t write, const Status& status);
@@ -179,10 +196,11 @@ class Group {
   void apply(std::vector<raft::Entry>& entries);
   bool apply_one(const raft::Entry& entry);
   void role(const raft::SoftState& soft);
-  void lose_leadership();
+  void forget_in_flight(Term but);
   void settle(const raft::EntryId& applied);
   void read_state(const raft::ReadState& state);
   void answer_reads();
+  void fail_reads(bool only_old);
 
   const GroupId id_;
   Host& host_;
@@ -203,20 +221,32 @@ class Group {
   // Recovery.
   raft::EntryId base_;  // of the log in the journal
   raft::HardState hard_;
-  std::vector<raft::Entry> recovered_;  // consecutive, above applied_
-  std::vector<raft::Fault> faults_;
+  std::vector<raft::TermRun> older_;   // terms of entries behind base_ that are not in recovered_
+  std::deque<raft::Entry> recovered_;  // consecutive; with applied_ if that was in the journal, to the end
+  std::size_t recovered_bytes_ = 0;
+  std::vector<raft::Fault> faults_;  // ascending, all above applied_
   RaftIndex restored_;
+  std::string damage_;           // the first fault, in words
   bool ignore_journal_ = false;  // records of an earlier life
-  bool reset_seen_ = false;      // the kReset that belongs to an installed state
-  bool head_unknown_ = false;
-  bool vote_lost_ = false;  // a stopped group whose replica needs a new id
+  bool named_ = false;           // the journal had something to say about this group
+  bool unnamed_loss_ = false;    // it lost something of groups that nobody knows
+  bool joined_ = false;          // what comes now lies behind the installed state
+  bool misplaced_ = false;       // there was something that may lie behind it
+  bool head_unknown_ = false;    // entries may be lost behind the last one
+  bool head_noted_ = false;      // a hard state says so
+  bool vote_lost_ = false;
+  bool needs_new_id_ = false;
 
   std::deque<InFlight> in_flight_;  // proposed here in this term, not applied
   std::size_t in_flight_bytes_ = 0;
   std::deque<Later> later_;  // messages that wait for the disk
   std::uint64_t durable_ = 0;
+  std::uint64_t reset_write_ = 0;  // the write with the kReset of an installed state
+  bool fetching_ = false;          // the machine was asked for a state
   std::map<std::uint64_t, Read> reads_;
-  std::uint64_t next_read_ = 1;
+  std::uint64_t next_read_;  // begins anywhere: answers to an earlier life must not fit
+  std::uint64_t ticks_ = 0;
+  raft::ConfState alive_conf_;  // whose members the core knows to be alive or not
   NodeId told_leader_;
   Term told_term_;
   bool marked_ = false;
@@ -225,5 +255,8 @@ class Group {
 
   friend class Host;
 };
+
+/// Payload of a group's hard state record: the vote, and whether entries may be lost behind the last one.
+Bytes hard_state_bytes(NodeId vote, bool head_unknown);
 
 }  // namespace weir::replica

@@ -31,9 +31,10 @@ bool Group::apply_one(const raft::Entry& e) {
     }
     conf_ = std::move(*conf);
     machine_.members_changed(conf_);
+    if (!*keep || why_stopped_) return false;
   } else if (e.type == EntryType::kNormal) {
     Status s = machine_.apply(e.index, e.term, e.payload, /*live=*/true);
-    if (!*keep) return false;
+    if (!*keep || why_stopped_) return false;
     if (!s) {
       stop(s.error());
       return false;
@@ -44,7 +45,7 @@ bool Group::apply_one(const raft::Entry& e) {
     leading_ = true;
     machine_.leading(true);
   }
-  return *keep != nullptr;
+  return *keep && !why_stopped_;
 }
 
 void Group::settle(const raft::EntryId& applied) {
@@ -58,20 +59,31 @@ void Group::role(const raft::SoftState& soft) {
   if (soft.halted) {
     return stop(Error(Code::kCorrupt, "group " + std::to_string(id_.v) + ": " + soft.halted));
   }
-  bool still = soft.role == raft::Role::kLeader && soft.term == told_term_;
-  if (leading_ && !still) lose_leadership();
-  if (why_stopped_) return;
+  bool leads = soft.role == raft::Role::kLeader;
+  bool still = leads && soft.term == told_term_;
+  auto keep = self_;
+  forget_in_flight(leads ? soft.term : Term(0));
+  if (leading_ && !still) {
+    leading_ = false;
+    machine_.leading(false);
+  }
+  if (!*keep || why_stopped_) return;
   if (soft.leader == told_leader_ && soft.term == told_term_) return;
+  if (told_leader_.v != 0) {  // it will not answer any more
+    for (auto& [context, read] : reads_) read.old = read.old || read.index.v == 0;
+  }
   told_leader_ = soft.leader;
   told_term_ = soft.term;
   machine_.leader_changed(soft.leader, soft.term);
 }
 
-void Group::lose_leadership() {
-  leading_ = false;
-  in_flight_.clear();
-  in_flight_bytes_ = 0;
-  machine_.leading(false);
+// Proposals of other terms are lost, or applied without this replica's doing.
+void Group::forget_in_flight(Term but) {
+  std::erase_if(in_flight_, [&](const InFlight& p) {
+    if (p.id.term == but) return false;
+    in_flight_bytes_ -= p.bytes;
+    return true;
+  });
 }
 
 // ---- reads -----------------------------------------------------------------------------------
@@ -79,10 +91,15 @@ void Group::lose_leadership() {
 void Group::read_point(UniqueFunction<void(bool)> done) {
   if (!core_ || why_stopped_) return done(false);
   host_.now_current();
-  if (leading_ && (core_->lease_valid() || alone())) return done(true);
+  // The lease of a term says nothing about state before what earlier terms left is applied.
+  bool good = leading_ && told_term_ == core_->term() && core_->lease_valid();
+#ifdef WEIR_DEFECT_REPLICA_STALE_READ
+  good = leading_;
+#endif
+  if (good) return done(true);
   std::uint64_t context = next_read_++;
   if (!core_->read_index(context)) return done(false);
-  reads_[context] = {RaftIndex(0), std::move(done)};
+  reads_[context] = {RaftIndex(0), ticks_, false, std::move(done)};
   marked();
   host_.awaken(*this);
 }
@@ -99,18 +116,34 @@ void Group::read_state(const raft::ReadState& state) {
   answer_reads();
 }
 
+// Whoever gets an answer may ask again, stop the group or destroy it.
 void Group::answer_reads() {
-  auto keep = self_;
+  std::vector<UniqueFunction<void(bool)>> ready;
   for (auto it = reads_.begin(); it != reads_.end();) {
     if (it->second.index.v == 0 || it->second.index > applied_.index) {
       ++it;
       continue;
     }
-    auto done = std::move(it->second.done);
+    ready.push_back(std::move(it->second.done));
     it = reads_.erase(it);
-    done(true);
-    if (!*keep) return;
   }
+  for (auto& done : ready) done(true);
+}
+
+// A leader that is gone, or a message that was lost, is not told: time tells.
+void Group::fail_reads(bool only_old) {
+  std::vector<UniqueFunction<void(bool)>> failed;
+  for (auto it = reads_.begin(); it != reads_.end();) {
+    const Read& read = it->second;
+    bool old = read.old || ticks_ - read.asked >= 2ull * host_.tuning().election_ticks;
+    if (only_old && !old) {
+      ++it;
+      continue;
+    }
+    failed.push_back(std::move(it->second.done));
+    it = reads_.erase(it);
+  }
+  for (auto& done : failed) done(false);
 }
 
 }  // namespace weir::replica

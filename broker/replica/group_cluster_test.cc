@@ -177,6 +177,10 @@ void ClusterWorld::steward() {
       }
     }
   }
+  for (auto& m : members_) {  // as a node does when its journal fills
+    if (!m->works() || !m->journal() || !m->journal()->pressed()) continue;
+    m->loop().post([m = m.get()] { m->checkpoint(true); });
+  }
   outside_.at(outside_.now() + millis(30), [this] { steward(); });
 }
 

@@ -24,6 +24,7 @@ Group* Host::find(GroupId id) const {
 }
 
 void Host::add(Group& group) {
+  now_current();  // what is owed so far is not owed to it
   groups_[group.id()] = &group;
   for (NodeId node : alive_) group.peer_alive(node, true);
   mark(group);
@@ -31,8 +32,10 @@ void Host::add(Group& group) {
 
 void Host::forget(Group& group) {
   auto it = groups_.find(group.id());
-  if (it != groups_.end() && it->second == &group) groups_.erase(it);
-  awake_.erase(group.id());
+  if (it != groups_.end() && it->second == &group) {
+    groups_.erase(it);
+    awake_.erase(group.id());
+  }
   std::replace(dirty_.begin(), dirty_.end(), &group, static_cast<Group*>(nullptr));
   std::replace(running_.begin(), running_.end(), &group, static_cast<Group*>(nullptr));
 }
@@ -48,6 +51,11 @@ void Host::awaken(Group& group) {
 }
 
 void Host::step(NodeId from, GroupId id, raft::Message message) {
+  // Time first: a tick that is delivered after the message would count against the promise that the message
+  // renews, and a leader that was held up would answer from a lease that is over.
+#ifndef WEIR_DEFECT_REPLICA_LATE_TICKS
+  now_current();
+#endif
   if (Group* g = find(id)) g->step(from, std::move(message));
 }
 

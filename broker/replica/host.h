@@ -53,7 +53,7 @@ class Host {
   void peer_alive(NodeId node, bool alive);
   /// End of turn: everything that groups have to say and to apply. True: more is left for the next turn.
   bool run();
-  /// Delivers owed ticks.
+  /// Delivers owed ticks. To be called before anything that looks at a lease or renews a promise.
   void now_current();
 
   env::Env& env() { return env_; }

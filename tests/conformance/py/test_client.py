@@ -10,7 +10,14 @@ from broker import Broker  # noqa: E402
 import nats  # noqa: E402
 from nats.aio.client import Client as NATS  # noqa: E402
 from nats.errors import NoRespondersError, TimeoutError as NatsTimeout  # noqa: E402
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig, StreamConfig  # noqa: E402
+from nats.js.api import (  # noqa: E402
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    KeyValueConfig,
+    RetentionPolicy,
+    StreamConfig,
+)
 from nats.js.errors import (
     APIError,
     BucketNotFoundError,
@@ -162,7 +169,87 @@ class Consumers(WithBroker):
         self.assertTrue(await self.js.delete_consumer("S", "last"))
 
 
+class Retention(WithBroker):
+    async def messages(self):
+        return (await self.js.stream_info("Q")).state.messages
+
+    async def test_work_queue(self):
+        await self.js.add_stream(name="Q", subjects=["q.>"], retention=RetentionPolicy.WORK_QUEUE)
+        for i in range(1, 7):
+            await self.js.publish("q.a" if i < 5 else "q.b", str(i).encode())
+        # Several workers share one durable consumer.
+        workers = [await self.js.pull_subscribe("q.a", "W") for _ in range(2)]
+        done = []
+        for sub in workers:
+            for m in await sub.fetch(2, timeout=5):
+                done.append(m.data)
+                await m.ack_sync()
+        self.assertEqual(sorted(done), [b"1", b"2", b"3", b"4"])
+        self.assertEqual(await self.messages(), 2)
+        with self.assertRaises(APIError) as e:
+            await self.js.pull_subscribe("q.*", "X")
+        self.assertEqual(e.exception.err_code, 10100)
+        got = []
+
+        async def take(m):
+            got.append(m.data)
+            await m.ack_sync()
+
+        for _ in range(2):
+            await self.js.subscribe("q.b", queue="G", durable="G", cb=take, manual_ack=True)
+        for _ in range(100):
+            if await self.messages() == 0:
+                break
+            await asyncio.sleep(0.05)
+        self.assertEqual(sorted(got), [b"5", b"6"])
+        self.assertEqual(await self.messages(), 0)
+
+    async def test_interest(self):
+        await self.js.add_stream(name="Q", subjects=["q.>"], retention=RetentionPolicy.INTEREST)
+        self.assertEqual((await self.js.publish("q.a", b"lost")).seq, 1)
+        subs = [await self.js.pull_subscribe("q.>", d) for d in ("A", "B")]
+        for i in range(4):
+            await self.js.publish("q.a", str(i).encode())
+        for sub, left in zip(subs, (4, 1)):
+            for m in (await sub.fetch(4, timeout=5))[: 4 if left == 4 else 3]:
+                await m.ack_sync()
+            self.assertEqual(await self.messages(), left)
+        await self.js.delete_consumer("Q", "B")
+        self.assertEqual(await self.messages(), 0)
+
+
 class KeyValue(WithBroker):
+    async def test_keys_watch_history_and_purge(self):
+        kv = await self.js.create_key_value(bucket="B", history=3, max_value_size=100)
+        for key, value in [("a.1", b"1"), ("b", b"2"), ("a.2", b"3"), ("a.1", b"4")]:
+            await kv.put(key, value)
+        watcher = await kv.watch("a.*")
+        seen = []
+        while (e := await watcher.updates(timeout=5)) is not None:
+            seen.append((e.key, e.value, e.revision, e.delta))
+        self.assertEqual(seen, [("a.2", b"3", 3, 1), ("a.1", b"4", 4, 0)])
+        await kv.put("b", b"not seen")
+        await kv.purge("a.1")
+        e = await watcher.updates(timeout=5)
+        self.assertEqual((e.key, e.operation), ("a.1", "PURGE"))
+        await watcher.stop()
+        self.assertEqual([h.operation for h in await kv.history("a.1")], ["PURGE"])
+        self.assertEqual(sorted(await kv.keys()), ["a.2", "b"])
+        self.assertEqual((await kv.get("b", revision=2)).value, b"2")
+        with self.assertRaises(KeyNotFoundError):
+            await kv.get("a.1")
+        with self.assertRaises(APIError) as e:
+            await kv.put("b", b"x" * 200)
+        self.assertEqual(e.exception.err_code, 10054)
+        self.assertEqual(await kv.create("a.1", b"new"), 7)
+        with self.assertRaises(APIError) as e:
+            await kv.delete("a.1", last=3)
+        self.assertEqual(e.exception.err_code, 10071)
+        await kv.delete("a.1", last=7)
+        await kv.purge_deletes(olderthan=-1)
+        self.assertEqual(sorted(await kv.keys()), ["a.2", "b"])
+        self.assertTrue(await self.js.delete_key_value("B"))
+
     async def test_bucket(self):
         with self.assertRaises(BucketNotFoundError):
             await self.js.key_value("CFG")

@@ -1,6 +1,7 @@
 #include "broker/api/stream_check.h"
 
 #include <algorithm>
+#include <set>
 
 #include "broker/api/api_level.h"
 #include "broker/api/unsupported.h"
@@ -316,6 +317,22 @@ Decoded<StreamConfig> check_stream_update(const StreamConfig& old, StreamConfig 
   }
   if (auto e = check_last(wanted, rules)) return *e;
   return wanted;
+}
+
+std::optional<ApiError> check_consumer_limits(const ConsumerLimits& limits,
+                                              const std::vector<const ConsumerConfig*>& consumers) {
+  const auto beyond = [](auto value, auto limit) { return limit > 0 && value > limit; };
+  std::set<std::string> names;
+  for (const auto* c : consumers) {
+    if (beyond(c->max_ack_pending, limits.max_ack_pending) ||
+        beyond(c->inactive_threshold, limits.inactive_threshold)) {
+      names.insert(c->chosen_name());
+    }
+  }
+  if (names.empty()) return std::nullopt;
+  std::string text = "change to limits violates consumers: ";
+  for (const auto& name : names) text += (name == *names.begin() ? "" : ", ") + name;
+  return make_error(ErrCode::kStreamUpdate, text);
 }
 
 std::optional<ApiError> check_subject_overlap(const StreamConfig& config,

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/api/consumer_config.h"
 #include "broker/api/stream_config.h"
 #include "broker/base/time.h"
 
@@ -40,6 +41,11 @@ Decoded<StreamConfig> check_stream_create(StreamConfig wanted, const StreamRules
 /// The same for STREAM.UPDATE of a stream that has `old`.
 Decoded<StreamConfig> check_stream_update(const StreamConfig& old, StreamConfig wanted,
                                           const StreamRules& rules);
+
+/// New limits of a stream against the consumers that it has: kStreamUpdate (10069) with the names of those
+/// beyond them, in order.
+std::optional<ApiError> check_consumer_limits(const ConsumerLimits& limits,
+                                              const std::vector<const ConsumerConfig*>& consumers);
 
 /// kStreamSubjectOverlap (10065) if a subject of `config` collides with one of another stream.
 std::optional<ApiError> check_subject_overlap(const StreamConfig& config,

@@ -189,6 +189,26 @@ TEST(StreamCheck, QueuesInterestAndPlacementAreTaken) {
       << "one node ignores it, as nats-server does";
 }
 
+TEST(StreamCheck, ConsumersBeyondNewLimits) {
+  const auto consumer = [](const std::string& name, std::int64_t pending, Nanos threshold) {
+    ConsumerConfig c;
+    c.name = name;
+    c.max_ack_pending = pending;
+    c.inactive_threshold = threshold;
+    return c;
+  };
+  const auto c5 = consumer("c5", 10, 0), c1 = consumer("c1", 10, 5 * kSecond), open = consumer("c3", -1, 0);
+  const auto error = [&](ConsumerLimits limits) {
+    const auto e = check_consumer_limits(limits, {&c5, &c1, &open});
+    return e ? std::to_string(static_cast<int>(e->err_code)) + " " + e->description : "";
+  };
+  EXPECT_EQ(error({0, 5}), "10069 change to limits violates consumers: c1, c5");
+  EXPECT_EQ(error({kSecond, 0}), "10069 change to limits violates consumers: c1");
+  EXPECT_EQ(error({5 * kSecond, 10}), "");
+  EXPECT_EQ(error({0, -1}), "");
+  EXPECT_FALSE(check_consumer_limits({1, 1}, {}));
+}
+
 TEST(StreamCheck, Updates) {
   const auto old = created([](auto& s) { s.deny_delete = true; });
   const auto update = [&](const Change& change) {

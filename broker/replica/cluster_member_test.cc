@@ -87,6 +87,30 @@ void Member::outside_of_run(const char* what) {
   if (!running_) world_.fail(std::string(what) + " outside of Host::run()");
 }
 
+std::string Member::describe() const {
+  if (!host_) return "down";
+  if (!group_ || !group_->core()) return "no group";
+  raft::View v = group_->core()->view();
+  std::string s = "replica " + std::to_string(incarnation_of(replica_)) + " role " +
+                  std::to_string(static_cast<int>(v.role)) + " term " + std::to_string(v.term.v) +
+                  " leader " + std::to_string(v.leader.v >> kIncarnationBits) + "." +
+                  std::to_string(incarnation_of(v.leader)) + " base " + std::to_string(v.base.index.v) +
+                  " last " + std::to_string(v.last.index.v) + "/" + std::to_string(v.last.term.v) +
+                  " stable " + std::to_string(v.stable.v) + " commit " + std::to_string(v.commit.v) +
+                  " applied " + std::to_string(v.applied.v) + " faults " + std::to_string(v.faults) +
+                  (v.head_unknown ? " head unknown" : "") + (v.asleep ? " asleep" : "") +
+                  (fetching_ ? " fetching" : "") + (journal_ && journal_->full() ? " full" : "");
+  auto list = [&](const char* what, const std::vector<NodeId>& ids) {
+    s += what;
+    for (NodeId id : ids)
+      s += " " + std::to_string(id.v >> kIncarnationBits) + "." + std::to_string(incarnation_of(id));
+  };
+  list(" voters", group_->conf().voters);
+  list(" out", group_->conf().outgoing);
+  list(" learners", group_->conf().learners);
+  return s;
+}
+
 // ---- life and death --------------------------------------------------------------------------
 
 void Member::start() {
@@ -139,6 +163,8 @@ void Member::open_journal() {
   auto opened = store::Journal::open(
       env_, "j", journal_options_,
       [this](const store::JournalRecord& r) {
+        say("record " + std::to_string(static_cast<int>(r.kind)) + " @" + std::to_string(r.index.v) + "/" +
+            std::to_string(r.term.v));
         if (group_ && r.group == kGroup && !group_->replay(r) && !group_->needs_new_id()) {
           world_.fail(name() + " replay: " + group_->why_stopped()->detail);
         }
@@ -359,6 +385,7 @@ void Member::checkpoint(bool press) {
   auto position = group_->checkpoint_position();
   if (!position) return;
   ++world_.counts.checkpoints;
+  world_.saw_state(*this, position->at.index, hash_);
   committing_ = Saved{*position, hash_};
   loop_.at(loop_.now() + static_cast<Nanos>(prng_.between(1, 12)) * kMillisecond,
            [this, press, number = ++commits_] {
@@ -404,6 +431,7 @@ void Member::installed(std::uint64_t fetch, const raft::SnapshotMeta& at) {
   if (fetch != fetch_ || !works() || dying_) return;
   saved_ = std::exchange(committing_, std::nullopt);
   hash_ = saved_->hash;
+  world_.saw_state(*this, at.index, hash_);
   applied_ = at.index;
   fetching_ = false;
   ++world_.counts.installs;

@@ -199,7 +199,7 @@ void Group::persist(raft::Ready& r) {
     record.index = index;
     record.payload = std::move(payload);
   };
-#ifndef WEIR_DEFECT_REPLICA_SKIP_HARD_STATE
+#ifdef WEIR_DEFECT_REPLICA_COMMIT_FIRST
   if (r.hard_state) {
     add(RecordKind::kHardState, r.hard_state->term, r.hard_state->commit,
         hard_state_bytes(r.hard_state->vote, head_unknown_));
@@ -214,6 +214,13 @@ void Group::persist(raft::Ready& r) {
     add(store::repair_of(record_kind(e.type)), e.term, e.index, std::move(e.payload));
   }
   for (raft::Entry& e : r.entries) add(record_kind(e.type), e.term, e.index, std::move(e.payload));
+    // Behind the entries: what its commit index names must be there when it is read back.
+#ifndef WEIR_DEFECT_REPLICA_SKIP_HARD_STATE
+  if (r.hard_state) {
+    add(RecordKind::kHardState, r.hard_state->term, r.hard_state->commit,
+        hard_state_bytes(r.hard_state->vote, head_unknown_));
+  }
+#endif
   std::weak_ptr<Group*> self = self_;
   auto done = [self, write = r.write](Status s) {
     if (auto g = self.lock(); g && *g) (*g)->written(write, s);

@@ -231,6 +231,7 @@ class Group {
   bool named_ = false;           // the journal had something to say about this group
   bool unnamed_loss_ = false;    // it lost something of groups that nobody knows
   bool joined_ = false;          // what comes now lies behind the installed state
+  bool log_seen_ = false;        // an entry or what replaces the log
   bool misplaced_ = false;       // there was something that may lie behind it
   bool head_unknown_ = false;    // entries may be lost behind the last one
   bool head_noted_ = false;      // a hard state says so

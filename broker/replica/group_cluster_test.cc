@@ -48,6 +48,7 @@ ClusterWorld::~ClusterWorld() {
 void ClusterWorld::fail(const std::string& what) {
   if (!failed_.empty()) return;
   failed_ = what;
+  for (auto& m : members_) say(m->name() + ": " + m->describe());
   say("FAILED " + what);
 }
 
@@ -145,6 +146,12 @@ void ClusterWorld::saw_apply(Member& m, RaftIndex index, Term term, std::uint64_
   if (!first && state->second != m.hash()) {
     fail(m.name() + " has another state after " + std::to_string(index.v));
   }
+}
+
+void ClusterWorld::saw_state(Member& m, RaftIndex at, std::uint64_t hash) {
+  auto it = states_.upper_bound(at);
+  std::uint64_t right = it == states_.begin() ? 0 : std::prev(it)->second;
+  if (hash != right) fail(m.name() + " has a wrong state of " + std::to_string(at.v));
 }
 
 void ClusterWorld::saw_message(const raft::Message& m) {
@@ -414,6 +421,7 @@ std::string ClusterWorld::unhealthy() {
   std::vector<NodeId> wish;
   for (auto& [node, id] : wish_) wish.push_back(id);
   std::sort(wish.begin(), wish.end());
+  if (!raft::is_voter(conf, lead->group().self())) return "the leader is about to go";
   if (conf.voters != wish || !conf.learners.empty()) return "the members are not those that were wished";
   for (auto& m : members_) {
     std::string who = m->name();
@@ -439,7 +447,10 @@ std::string ClusterWorld::run() {
   if (!failed_.empty()) return failed_;
   if (acked_ > leader()->group().applied()) fail("what was acknowledged is gone");
   Member* lead = leader();
-  lead->loop().post([lead] { (void)lead->proposes("the last"); });
+  lead->loop().post([this, lead] {
+    bool proposed = lead->proposes("the last");
+    say(lead->name() + (proposed ? " proposes" : " does not propose") + " an end");
+  });
   std::uint64_t before = counts.acked;
   if (!run_until([&] { return counts.acked > before && unhealthy().empty(); }, kSecond)) {
     fail("no entry after the end: " + unhealthy());

@@ -95,6 +95,7 @@ Status Group::replay(const store::JournalRecord& record) {
       drop_recovered();
 #endif
       joined_ = raft::EntryId{record.index, record.term} == installed_at_;
+      log_seen_ = true;
       return ok();
     case RecordKind::kRemoved:  // an earlier life under another replica id
       drop_recovered();
@@ -139,8 +140,12 @@ RaftIndex Group::recovered_last() const {
 }
 
 // A state that was fetched from a peer is there before the journal knows. What the journal holds counts from
-// that state's own entry on, or from the kReset that names it: the rest is a log that the state replaced.
+// that state's own entry on, or from the kReset that names it: the rest is a log that the state replaced. If
+// the very first entry there is comes next to the state, the file with the kReset has been freed, and all
+// that was older before it: an old log cannot begin there, because its entries up to the state were needed.
 bool Group::behind_installed(raft::EntryId id) {
+  bool first = !std::exchange(log_seen_, true) && !unnamed_loss_;
+  if (first && id.index == installed_at_.index + 1 && id.term >= installed_at_.term) joined_ = true;
   if (id.index < installed_at_.index) joined_ = false;
   if (id.index == installed_at_.index) joined_ = id == installed_at_;
   if (!joined_ && id.index > installed_at_.index && (id.term.v == 0 || id.term >= installed_at_.term)) {
@@ -249,6 +254,7 @@ void Group::damaged(const store::JournalFault& fault) {
 #endif
   if (fault.to.v == 0) return;
   if (installed_) {
+    log_seen_ = true;
     // Runs are of one term: the state's own entry is in this one, or it is not.
     if (fault.from <= installed_at_.index && installed_at_.index <= fault.to) {
       joined_ = fault.term == installed_at_.term;

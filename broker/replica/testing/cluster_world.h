@@ -53,6 +53,7 @@ class Member final : public Peers, public StateMachine {
   std::uint64_t life() const { return life_; }
   std::uint64_t hash() const { return hash_; }
   const raft::ConfState& conf() const { return conf_; }
+  std::string describe() const;
   std::size_t reads() const { return reads_.size(); }
 
   void die(bool power, Nanos back_after);
@@ -190,6 +191,7 @@ class ClusterWorld {
 
   // Checks, called by members.
   void saw_apply(Member& m, RaftIndex index, Term term, std::uint64_t hash);
+  void saw_state(Member& m, RaftIndex at, std::uint64_t hash);
   void saw_message(const raft::Message& m);
   void acked(RaftIndex index) {
     ++counts.acked;

@@ -130,6 +130,9 @@ class Group {
   std::uint32_t generation() const { return generation_; }
   /// Leads and has applied all of earlier terms.
   bool leading() const { return leading_; }
+  /// leading(), and no other replica can: it is alone, or holds a lease. Reading the applied state then is
+  /// as good as read_point().
+  bool leads_for_sure();
   NodeId leader() const { return core_ ? core_->leader() : NodeId(0); }
   /// In force at the end of the log.
   const raft::ConfState& conf() const { return core_ ? core_->conf() : conf_; }

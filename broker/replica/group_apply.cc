@@ -88,6 +88,13 @@ void Group::forget_in_flight(Term but) {
 
 // ---- reads -----------------------------------------------------------------------------------
 
+bool Group::leads_for_sure() {
+  if (!leading_ || !core_) return false;
+  if (alone() && conf_ == core_->conf()) return true;
+  host_.now_current();
+  return leading_ && told_term_ == core_->term() && core_->lease_valid();
+}
+
 void Group::read_point(UniqueFunction<void(bool)> done) {
   if (!core_ || why_stopped_) return done(false);
   host_.now_current();

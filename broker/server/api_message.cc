@@ -35,7 +35,17 @@ void ApiServer::msg_get(ApiRequest& r) {
   auto q = std::get<api::MsgGetRequest>(std::move(decoded));
   StreamHost* host = stream_or_fail(r, kType, 3);
   if (!host) return;
-  auto found = find_message(*host, q);
+  // A read of the leader sees everything that was acknowledged before it was asked (P3).
+  host->group().read_point([this, r, q, group = host->group_id()](bool current) {
+    StreamHost* now = js_.find(group);
+    if (!current || !now) return fail(r, kType, ErrCode::kClusterNotAvail);
+    answer_msg_get(r, *now, q);
+  });
+}
+
+void ApiServer::answer_msg_get(const ApiRequest& r, StreamHost& host, const api::MsgGetRequest& q) {
+  constexpr auto kType = ReplyType::kStreamMsgGet;
+  auto found = find_message(host, q);
   if (!found) return fail(r, kType, api::make_error(ErrCode::kStreamGeneral, found.error().detail));
   if (!*found) return fail(r, kType, ErrCode::kNoMessageFound);
   const Message& m = **found;

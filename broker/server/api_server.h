@@ -119,6 +119,7 @@ class ApiServer {
   void stream_list(ApiRequest& r);
   // api_message.cc
   void msg_get(ApiRequest& r);
+  void answer_msg_get(const ApiRequest& r, StreamHost& host, const api::MsgGetRequest& q);
   void msg_delete(ApiRequest& r);
   void direct_get(ApiRequest& r);
   void direct_get_last(ApiRequest& r);

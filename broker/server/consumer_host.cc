@@ -152,6 +152,7 @@ void ConsumerHost::step() {
   queued_ = false;
   // What waits for a commit is bounded: the commit goes on from here.
   if (held_.size() >= kHeldOutputsMax) return;
+  if (!stream_.may_deliver(*this)) return;
   std::function<bool(std::string_view)> has_interest = [this](std::string_view reply) {
     return stream_.account().sublist.has_interest(reply);
   };

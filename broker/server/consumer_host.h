@@ -40,10 +40,13 @@ class ConsumerHost final : public session::Listener, public InterestWatcher {
 
   /// End of turn.
   void step();
+  /// The leadership was confirmed.
+  void try_again() { mark(); }
   /// Flow control replies arrive here.
   void on_message(const session::Inbound& message) override;
 
   const std::string& name() const { return name_; }
+  std::uint32_t id() const { return id_; }
   api::ConsumerInfo info(bool with_config = true) const;
   const api::ConsumerConfig& config() const { return leader_->live().config(); }
 

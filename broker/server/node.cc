@@ -13,6 +13,7 @@
 namespace weir::server {
 
 namespace {
+constexpr Nanos kHandOver = 150 * kMillisecond;
 constexpr Nanos kLameDuckStep = 100 * kMillisecond;  // several clients at once if they are many
 constexpr Nanos kLameDuckStepMax = kSecond;          // do not linger over few
 }  // namespace
@@ -38,12 +39,14 @@ struct Node::Impl : NodeState {
   void end_of_turn();
   proto::ServerInfo info() const;
   void lame_duck_step();
+  void finish_stop();
 
   const Tuning tuning;
   std::unique_ptr<SysService> sys;
   std::unique_ptr<Cluster> cluster;  // null without a cluster
   UniqueFunction<void(const Error&)> fatal;
-  UniqueFunction<void()> lame_duck_done;
+  UniqueFunction<void()> lame_duck_done, stopped;
+  env::TimerId stop_timer = 0;
   std::size_t lame_duck_per_step = 1;
   Nanos lame_duck_step_ns = kLameDuckStep;
   env::TimerId lame_duck_timer = 0;
@@ -64,8 +67,13 @@ void Node::Impl::make_accounts() {
 
 Status Node::Impl::open_jetstream() {
   if (!options.jetstream.enabled) return ok();
+  JetStream::Accounts access;
+  access.find = [this](std::string_view n) { return find_account(n); };
+  access.each = [this](const std::function<void(Account&)>& visit) {
+    for (Account& a : accounts) visit(a);
+  };
   jetstream = std::make_unique<JetStream>(env, options, tuning, router, *advisories,
-                                          [this](std::string_view n) { return find_account(n); });
+                                          std::move(access));
   api = std::make_unique<ApiServer>(env, options, router, *jetstream);
   for (Account& a : accounts) {
     if (a.is_system) continue;
@@ -195,6 +203,7 @@ Node::Node(env::Env& env, config::Options options, const Tuning& tuning)
 Node::~Node() {
   Impl& n = *impl_;
   n.env.loop.cancel(n.lame_duck_timer);
+  n.env.loop.cancel(n.stop_timer);
   // Connections first: their subscriptions point into accounts; then what listens in accounts.
   n.clients.reset();
   n.sys.reset();
@@ -227,11 +236,19 @@ void Node::stop(UniqueFunction<void()> done) {
   n.stopping = true;
   n.clients->stop_accepting();
   n.sys->announce("SHUTDOWN");
-  if (n.jetstream) n.jetstream->shutting_down();
-  if (n.cluster) n.cluster->going();
-  n.clients->close_all(session::CloseReason::kServerShutdown);
-  if (!n.jetstream) return n.env.loop.post(std::move(done));
-  n.jetstream->drain(std::move(done));
+  n.stopped = std::move(done);
+  if (!n.jetstream || !n.cluster) return n.finish_stop();
+  // Who takes over needs this node for a moment; without it the others would find out by its silence.
+  n.jetstream->hand_over();
+  n.stop_timer = n.env.loop.at(n.env.clock.now() + kHandOver, [&n] { n.finish_stop(); });
+}
+
+void Node::Impl::finish_stop() {
+  if (jetstream) jetstream->shutting_down();
+  if (cluster) cluster->going();
+  clients->close_all(session::CloseReason::kServerShutdown);
+  if (!jetstream) return env.loop.post(std::move(stopped));
+  jetstream->drain(std::move(stopped));
 }
 
 void Node::lame_duck(UniqueFunction<void()> done) {

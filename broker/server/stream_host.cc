@@ -17,6 +17,7 @@ using jetstream::Outcome;
 
 namespace {
 constexpr Nanos kCheckpointRetry = kSecond;
+constexpr Nanos kAskLeadAgain = 100 * kMillisecond;
 
 std::string group_prefix(GroupId id) {
   return "g/" + std::to_string(id.v) + "/";
@@ -144,13 +145,46 @@ void StreamHost::leading(bool now) {
   }
   end_consumers(jetstream::ConsumerEnd::kLeadershipChange);
   tick_proposed_ = false;
+  // What was proposed may still be committed: publishers hear nothing, as of a server that died, and ask
+  // again with their Msg-Id.
+  for (auto& entry : pending_) {
+    for (Waiting& w : entry.waiting) w.reply_size = 0;
+  }
   fail_pending(Error(Code::kUnavailable, "leadership changed"));
   js_.stream_leading(*this, false);
+}
+
+bool StreamHost::may_deliver(ConsumerHost&) {
+  if (group_.leads_for_sure()) return true;
+  leads_for_sure();
+  return false;
+}
+
+// Also wakes a group that sleeps.
+void StreamHost::leads_for_sure() {
+  if (asking_lead_) return;
+  asking_lead_ = true;
+  group_.read_point([self = std::weak_ptr<StreamHost*>(self_)](bool current) {
+    auto host = self.lock();
+    if (!host || !*host) return;
+    StreamHost& me = **host;
+    me.asking_lead_ = false;
+    if (!me.group_.leading()) return;
+    if (current) {
+      for (auto& [name, c] : me.consumers_) c->try_again();
+      return;
+    }
+    me.js_.env.loop.at(me.js_.env.clock.now() + kAskLeadAgain, [self] {
+      auto again = self.lock();
+      if (again && *again && (*again)->group_.leading()) (*again)->leads_for_sure();
+    });
+  });
 }
 
 void StreamHost::end_consumers(jetstream::ConsumerEnd why) {
   for (auto& [name, c] : consumers_) c->end(why);
   consumers_.clear();
+  consumers_by_id_.clear();
 }
 
 // Whether a fail-over can happen decides what consumers may send before it is committed.
@@ -362,8 +396,14 @@ void StreamHost::wake_consumers(const Outcome& outcome) {
       subject = stored.subject();
     }
   }
+  if (!subject.empty()) {
+    for (std::uint32_t id : machine_->consumers_for(subject)) {
+      auto it = consumers_by_id_.find(id);
+      if (it != consumers_by_id_.end()) it->second->stored(outcome.seq, subject);
+    }
+  }
+  if (!outcome.removed_many && outcome.removed.empty()) return;
   for (auto& [name, consumer] : consumers_) {
-    if (!subject.empty()) consumer->stored(outcome.seq, subject);
     if (outcome.removed_many) consumer->purged();
     for (const auto& r : outcome.removed) consumer->removed(r.seq, r.subject);
   }
@@ -384,6 +424,7 @@ void StreamHost::consumer_changed(const Outcome& outcome) {
       auto it = consumers_.find(outcome.consumer_name);
       if (it != consumers_.end()) {
         it->second->end(jetstream::ConsumerEnd::kDeleted);
+        consumers_by_id_.erase(it->second->id());
         consumers_.erase(it);
       }
       js_.advisories.consumer_action(*this, outcome.consumer_name, api::AssetAction::kDelete);
@@ -401,6 +442,7 @@ void StreamHost::start_consumer(const jetstream::ConsumerState& state) {
                       host.error().to_string());
     return;
   }
+  consumers_by_id_[state.id()] = host->get();
   consumers_[state.name()] = std::move(*host);
   machine_->watch_removals(StreamSeq(1));
 }

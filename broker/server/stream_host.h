@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "broker/api/responses.h"
@@ -88,6 +89,9 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   const replica::Group& group() const { return group_; }
   replica::Group& group() { return group_; }
   ConsumerHost* consumer(std::string_view name);
+  /// No other node can lead this stream now: a consumer may deliver. If not, `consumer` is stepped again once
+  /// that is known (a deposed leader must not deliver what was acknowledged to the next one, P4).
+  bool may_deliver(ConsumerHost& consumer);
   const std::map<std::string, std::unique_ptr<ConsumerHost>, std::less<>>& consumers() const {
     return consumers_;
   }
@@ -118,6 +122,7 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   store::FileStore::Options file_options(std::uint32_t generation) const;
   std::vector<store::CatalogEdit> machine_edits_gone() const;
   void end_consumers(jetstream::ConsumerEnd why);
+  void leads_for_sure();
   void state_arrived(Result<StateFetch::Arrived> arrived);
   void switch_to(std::shared_ptr<StateFetch::Arrived> fresh, raft::SnapshotMeta at);
   void adopt(StateFetch::Arrived& fresh, const raft::SnapshotMeta& at);
@@ -158,6 +163,8 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   bool started_ = false;
   bool destroyed_ = false;
   bool led_alone_ = false;             // as the consumers were started
+  bool asking_lead_ = false;           // whether this replica still leads
+  std::unordered_map<std::uint32_t, ConsumerHost*> consumers_by_id_;
   std::unique_ptr<StateFetch> fetch_;  // this replica is behind the log
   std::vector<std::unique_ptr<session::Subscription>> subscriptions_;
   std::map<std::string, std::unique_ptr<ConsumerHost>, std::less<>> consumers_;

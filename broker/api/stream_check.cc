@@ -7,6 +7,7 @@
 #include "broker/api/unsupported.h"
 #include "broker/base/text.h"
 #include "broker/subject/subject.h"
+#include "broker/subject/transform.h"
 
 namespace weir::api {
 namespace {
@@ -219,6 +220,37 @@ Failure check_subjects(StreamConfig& c) {
   return std::nullopt;
 }
 
+/// The destination with everything that is filled in later as a wildcard.
+std::string pattern_of(std::string_view destination) {
+  std::string out;
+  while (!destination.empty()) {
+    const std::size_t dot = std::min(destination.find('.'), destination.size());
+    const std::string_view token = destination.substr(0, dot);
+    const bool filled = token.starts_with('$') || token.starts_with("{{");
+    if (!out.empty()) out += '.';
+    out += filled ? "*" : token;
+    destination.remove_prefix(std::min(dot + 1, destination.size()));
+  }
+  return out;
+}
+
+Failure check_republish(StreamConfig& c) {
+  if (!c.republish) return std::nullopt;
+  if (c.republish->src.empty()) c.republish->src = ">";
+  const auto& [src, dest, headers_only] = *c.republish;
+  if (dest.empty()) return std::nullopt;
+  for (const auto& s : c.subjects) {
+    if (subject::overlaps(pattern_of(dest), s)) {
+      return bad("stream configuration for republish destination forms a cycle");
+    }
+  }
+  if (!subject::Transform::parse(src, dest)) {
+    return bad("stream configuration for republish with transform from '" + src + "' to '" + dest +
+               "' not valid");
+  }
+  return std::nullopt;
+}
+
 Failure check_account(const StreamConfig& c, const StreamRules& rules) {
   if (rules.max_bytes_required && c.max_bytes <= 0) return make_error(ErrCode::kStreamMaxBytesRequired);
   if (rules.max_stream_bytes > 0 && c.max_bytes > rules.max_stream_bytes) {
@@ -242,6 +274,7 @@ Failure check_common(StreamConfig& c, const StreamRules& rules) {
   if (auto e = check_mirror(c)) return e;
   if (auto e = check_sources(c)) return e;
   if (auto e = check_subjects(c)) return e;
+  if (auto e = check_republish(c)) return e;
   if (auto e = check_account(c, rules)) return e;
   if (c.placement && *c.placement == Placement{}) c.placement.reset();
   if (c.placement && !c.placement->preferred.empty()) {

@@ -189,6 +189,25 @@ TEST(StreamCheck, QueuesInterestAndPlacementAreTaken) {
       << "one node ignores it, as nats-server does";
 }
 
+TEST(StreamCheck, Republish) {
+  const auto error = [](const char* src, const char* dest) {
+    return create_error([&](auto& s) {
+      s.subjects = {"a.>"};
+      s.republish = Republish{src, dest, false};
+    });
+  };
+  const std::string cycle = "10052 stream configuration for republish destination forms a cycle";
+  EXPECT_EQ(error(">", "a.>"), cycle);
+  EXPECT_EQ(error("a.>", "a.b.>"), cycle);
+  EXPECT_EQ(error(">", ">"), cycle);
+  EXPECT_EQ(error("a.*", "a.$1"), cycle);
+  EXPECT_EQ(error("a.*", "{{wildcard(1)}}.b"), cycle);
+  EXPECT_EQ(error("a.>", "rp.$2"),
+            "10052 stream configuration for republish with transform from 'a.>' to 'rp.$2' not valid");
+  EXPECT_EQ(error("a.>", "x..y"),
+            "10052 stream configuration for republish with transform from 'a.>' to 'x..y' not valid");
+}
+
 TEST(StreamCheck, ConsumersBeyondNewLimits) {
   const auto consumer = [](const std::string& name, std::int64_t pending, Nanos threshold) {
     ConsumerConfig c;

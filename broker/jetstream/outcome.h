@@ -33,6 +33,7 @@ struct Outcome {
   bool duplicate = false;  // stored before, within the window
   bool stored = false;     // the message is in the store: wake deliveries. False for duplicates,
                            // errors, and streams with interest retention where nobody listens
+  StreamSeq previous;      // of the same subject before this one, 0 = none; with republish only
 
   // Purge, delete.
   std::uint64_t removed_count = 0;  // by this command's own doing: what the reply reports
@@ -54,7 +55,7 @@ struct Outcome {
   void clear(CommandType t) {
     if (!ok()) error = {};
     type = t;
-    seq = StreamSeq();
+    seq = previous = StreamSeq();
     duplicate = stored = removed_many = config_changed = false;
     removed_count = 0;
     consumer_id = 0;

@@ -175,6 +175,9 @@ Status StreamMachine::store_message(PublishCommand& p, const PublishHeaders& h, 
   m.record = std::move(p.record);
   out.seq = m.seq;
   out.stored = true;
+  if (config_.republish) {
+    if (auto s = store_.subject_state(p.subject)) out.previous = s->last;
+  }
   store_.append(std::move(m));
   RETURN_IF_ERROR(enforce_subject(p.subject, out));
   RETURN_IF_ERROR(enforce_totals(out));

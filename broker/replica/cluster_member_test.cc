@@ -1,10 +1,10 @@
 // One simulated node of group_cluster_test.cc.
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
 
-#include "broker/base/varint.h"
 #include "broker/raft/confchange.h"
 #include "broker/replica/testing/cluster_world.h"
+#include "broker/store/journal_format.h"
 
 namespace weir::replica::testing {
 
@@ -33,17 +33,12 @@ std::vector<FrameAt> promised_frames(const env::testing::SimDisk& disk) {
   std::uint64_t promise = 0;
   for (const std::string& path : disk.files()) {
     std::string bytes = disk.content(path).value_or("");
-    auto u64 = [&](std::size_t at) {
-      std::uint64_t v = 0;
-      std::memcpy(&v, bytes.data() + at, sizeof v);
-      return v;
-    };
-    for (std::size_t at = 4096; at + 80 <= bytes.size(); at += 4096) {
-      if (bytes.compare(at, 4, "WJF\n") != 0 || u64(at + 8) != u64(16)) continue;
-      std::uint32_t length = 0;
-      std::memcpy(&length, bytes.data() + at + 64, sizeof length);
-      out.push_back({path, at, u64(at + 16), length});
-      promise = std::max(promise, u64(at + 32));
+    auto file = store::decode_file_header(as_span(bytes));
+    for (std::size_t at = store::kJournalBlock; file && at < bytes.size(); at += store::kJournalBlock) {
+      auto h = store::decode_frame_header(as_span(std::string_view(bytes).substr(at)), bytes.size() - at);
+      if (!h || h->salt != file->salt || h->use != file->use) continue;
+      out.push_back({path, at, h->number, h->length});
+      promise = std::max(promise, h->synced_through);
     }
   }
   std::erase_if(out, [&](const FrameAt& f) { return f.number > promise; });
@@ -70,6 +65,7 @@ Member::Member(ClusterWorld& world, unsigned number, std::uint64_t seed)
   journal_options_.file_bytes = 32 * 1024;
   journal_options_.files_max = 12;
   back_at_ = time_.now();
+  if (number_ < world.plan_.founders) replica_ = node_;
 }
 
 Member::~Member() {
@@ -342,6 +338,13 @@ void Member::answered(std::uint64_t number, bool good) {
 
 void Member::send(NodeId to, GroupId, raft::Message message) {
   if (cut_off_) return;
+  if (std::getenv("WEIR_MESSAGES")) {
+    say("-> " + std::to_string(to.v >> kIncarnationBits) + " " +
+        std::to_string(static_cast<int>(message.type)) + " term " + std::to_string(message.term.v) + " @" +
+        std::to_string(message.index.v) + "/" + std::to_string(message.log_term.v) + " commit " +
+        std::to_string(message.commit.v) + " +" + std::to_string(message.entries.size()) +
+        (message.reject ? " reject" : ""));
+  }
   if (message.to != to) world_.fail("a message to two receivers");
   world_.saw_message(message);
   world_.post(node_, std::move(message));

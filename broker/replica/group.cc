@@ -144,6 +144,7 @@ void Group::handle(raft::Ready ready) {
   auto keep = self_;
   send(ready.messages);
   persist(ready);
+  if (ready.soft && ready.soft->head_unknown != head_unknown_) note_head();
   if (!ready.after_durable.empty()) {
     bool now = ready.wait_for <= durable_;
 #ifdef WEIR_DEFECT_REPLICA_SEND_BEFORE_DURABLE
@@ -181,8 +182,8 @@ void Group::send(std::vector<raft::Message>& messages) {
 }
 
 void Group::persist(raft::Ready& r) {
-  if (r.soft) head_unknown_ = r.soft->head_unknown;
   if (r.write == 0) return;  // a commit index alone is not worth a record
+  if (r.hard_state) handed_ = *r.hard_state;
   if (r.log_reset) reset_write_ = r.write;
   if (!journal_) {
     host_.env().loop.post([self = std::weak_ptr<Group*>(self_), write = r.write] {

@@ -237,13 +237,14 @@ class Group {
   bool log_seen_ = false;        // an entry or what replaces the log
   bool misplaced_ = false;       // there was something that may lie behind it
   bool head_unknown_ = false;    // entries may be lost behind the last one
-  bool head_noted_ = false;      // a hard state says so
+  bool head_noted_ = false;      // the last hard state says so
   bool vote_lost_ = false;
   bool needs_new_id_ = false;
 
   std::deque<InFlight> in_flight_;  // proposed here in this term, not applied
   std::size_t in_flight_bytes_ = 0;
   std::deque<Later> later_;  // messages that wait for the disk
+  raft::HardState handed_;   // the last one given to the journal
   std::uint64_t durable_ = 0;
   std::uint64_t reset_write_ = 0;  // the write with the kReset of an installed state
   bool fetching_ = false;          // the machine was asked for a state

@@ -178,7 +178,9 @@ void ClusterWorld::steward() {
       bool lone = std::none_of(conf.voters.begin(), conf.voters.end(),
                                [&](NodeId n) { return node_of(n) == m->node() && n != m->group().self(); });
       if (wished(m->node()).v == 0) member = lone = !raft::is_voter(conf, m->group().self());
-      if (member && lone && v.faults == 0 && !v.head_unknown && v.applied >= lead->group().applied()) {
+      bool well = member && lone && v.faults == 0 && !v.head_unknown && v.applied >= lead->group().applied();
+      if (!well) m->well_since_ = time_.now();
+      if (time_.now() - m->well_since_ > millis(100)) {  // its disk knows too
         hurt_.erase(m->node());
         say(m->name() + " is sound again");
       }
@@ -437,6 +439,17 @@ std::string ClusterWorld::unhealthy() {
   return "";
 }
 
+void ClusterWorld::propose_last() {
+  if (ended_) return;
+  if (Member* lead = leader()) {
+    lead->loop().post([this, lead] {
+      bool proposed = lead->proposes("the last");
+      say(lead->name() + (proposed ? " proposes" : " does not propose") + " an end");
+    });
+  }
+  outside_.at(outside_.now() + millis(200), [this] { propose_last(); });
+}
+
 std::string ClusterWorld::run() {
   outside_.at(outside_.now() + kStep, [this] { chaos(); });
   outside_.at(outside_.now() + kStep, [this] { steward(); });
@@ -446,15 +459,12 @@ std::string ClusterWorld::run() {
   if (!run_until([this] { return unhealthy().empty(); }, 3 * kSecond)) fail("3 s after: " + unhealthy());
   if (!failed_.empty()) return failed_;
   if (acked_ > leader()->group().applied()) fail("what was acknowledged is gone");
-  Member* lead = leader();
-  lead->loop().post([this, lead] {
-    bool proposed = lead->proposes("the last");
-    say(lead->name() + (proposed ? " proposes" : " does not propose") + " an end");
-  });
   std::uint64_t before = counts.acked;
+  propose_last();
   if (!run_until([&] { return counts.acked > before && unhealthy().empty(); }, kSecond)) {
     fail("no entry after the end: " + unhealthy());
   }
+  ended_ = true;
   for (auto& m : members_) {
     if (wished(m->node()).v != 0) m->loop().post([m = m.get()] { m->read(); });
   }

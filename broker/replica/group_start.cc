@@ -363,17 +363,19 @@ void Group::write_reset() {
 
 // The journal forgets an open end with the next entry; this replica must not, until a leader has told it.
 void Group::note_head() {
-  head_unknown_ = core_->view().head_unknown;
+  raft::View v = core_->view();
+  head_unknown_ = v.head_unknown;
 #ifdef WEIR_DEFECT_REPLICA_FORGET_HEAD
   return;
 #endif
-  if (!journal_ || !head_unknown_ || head_noted_) return;
+  if (!journal_ || head_unknown_ == head_noted_) return;
+  head_noted_ = head_unknown_;
   store::JournalRecord r;
   r.group = id_;
   r.kind = RecordKind::kHardState;
-  r.term = core_->view().term;
-  r.index = core_->view().commit;
-  r.payload = hard_state_bytes(core_->view().vote, true);
+  r.term = handed_.term;
+  r.index = handed_.commit;
+  r.payload = hard_state_bytes(handed_.vote, head_unknown_);
   journal_->append(std::move(r), [self = std::weak_ptr<Group*>(self_)](Status s) {
     if (auto g = self.lock(); g && *g && !s) (*g)->stop(s.error());
   });
@@ -403,6 +405,8 @@ void Group::start(store::Journal* journal) {
   c.memory_bytes_max = host_.tuning().memory_bytes_max;
   c.uncommitted_bytes_max = std::size_t{256} << 20;
   core_ = std::make_unique<raft::Core>(c, start_state());
+  raft::View v = core_->view();
+  handed_ = {v.term, v.vote, v.commit};
   note_head();
   host_.add(*this);
   alive_conf_ = core_->conf();

@@ -376,6 +376,7 @@ TEST(Group, DamageMattersOnlyAboveTheCheckpoint) {
     f.to = RaftIndex(9);
     f.detail = "a bad block";
     g.damaged(f);
+    g.start(nullptr);
     EXPECT_EQ(machine.stops, covered ? 0 : 1);
     EXPECT_EQ(g.why_stopped() == nullptr, covered);
   }
@@ -408,10 +409,10 @@ TEST(Group, ABitFlippedInTheJournalStopsTheGroup) {
   Node n(world);
   ASSERT_TRUE(n.journal);
   EXPECT_FALSE(n.faults.empty());
-  ASSERT_NE(n.group->why_stopped(), nullptr);
   EXPECT_EQ(n.machine.entries, std::vector<std::string>{"first"});
+  n.start();  // until then later records might make it harmless
+  ASSERT_NE(n.group->why_stopped(), nullptr);
   EXPECT_EQ(n.machine.stops, 1);
-  n.start();
   EXPECT_FALSE(n.propose("x"));
   EXPECT_TRUE(n.other->leading());
 }

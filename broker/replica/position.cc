@@ -44,7 +44,7 @@ Result<Position> decode_position(std::string_view bytes) {
   p.at.term = Term(r.varint());
   std::uint64_t installed = r.varint();
   p.installed = installed == 1;
-  if (!r.ok() || installed > 1 || generation > UINT32_MAX || p.self.v == 0) {
+  if (!r.ok() || installed > 1 || generation > UINT32_MAX || p.self.v == 0 || !raft::can_be(p.at)) {
     return {Code::kCorrupt, "replica position: malformed"};
   }
   auto conf = raft::decode_conf(as_span(r.bytes(r.left())));

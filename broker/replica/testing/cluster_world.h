@@ -143,6 +143,8 @@ class Member final : public Peers, public StateMachine {
   bool dying_ = false, power_ = false, cut_off_ = false;
   Nanos back_after_ = 0;
   Mono back_at_;
+  Mono well_since_;
+  friend class ClusterWorld;
 };
 
 class ClusterWorld {
@@ -187,6 +189,7 @@ class ClusterWorld {
   void partition();
   void views_of_peers();
   void heal();
+  void propose_last();
   std::string unhealthy();
 
   // Checks, called by members.
@@ -210,7 +213,7 @@ class ClusterWorld {
   std::set<NodeId> retired_;
   std::set<NodeId> hurt_;  // nodes whose damage is not over
   std::uint64_t revision_ = 0;
-  bool quiet_ = false;
+  bool quiet_ = false, ended_ = false;
   Mono attack_at_;
   unsigned attack_step_ = 0;
   NodeId attacked_, friend_;

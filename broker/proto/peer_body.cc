@@ -73,7 +73,9 @@ class FieldReader {
     if (value.size() > max) in_.fail();
     return std::string(value.substr(0, max));
   }
+  /// An empty one says nothing.
   void add_text(std::vector<std::string>& list) {
+    if (value.empty()) return;
     if (list.size() >= kListMax) in_.fail();
     if (in_.ok()) list.push_back(text());
   }

@@ -151,6 +151,16 @@ TEST(PeerBody, Refusals) {
   EXPECT_EQ(back->why, Refusal::kOther) << "a reason of the future";
 }
 
+// Written by nobody; read, they must not become a tag or an address.
+TEST(PeerBody, EmptyTextsOfListsSayNothing) {
+  NodeInfo info = hello().info;
+  std::string text(encode_info(info).text());
+  text += std::string("\x09\x00\x0a\x00", 4);
+  auto back = decode_info(as_span(text));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(*back, info);
+}
+
 TEST(PeerBody, RefusesWhatCannotBe) {
   EXPECT_FALSE(decode_hello(as_span("INFO {\"server_id\":\"N\"}\r\n")));
   EXPECT_FALSE(decode_hello({}));

@@ -61,9 +61,10 @@ Core::Core(const Config& config, StartState start)
 bool Core::plausible(const Message& m) const {
   auto type = static_cast<std::uint8_t>(m.type);
   if (type == 0 || type > kMessageTypeMax || m.from == NodeId{0} || m.from == cfg_.id) return false;
+  if (m.term.v > kNumberMax || !can_be({m.index, m.log_term}) || m.commit.v > kNumberMax) return false;
   if (m.type == MessageType::kSnapshot) {
-    return m.snapshot && m.snapshot->index > RaftIndex{0} && m.snapshot->term <= m.term &&
-           check_conf(m.snapshot->conf).has_value();
+    return m.snapshot && m.snapshot->index > RaftIndex{0} && m.snapshot->index.v <= kNumberMax &&
+           m.snapshot->term <= m.term && check_conf(m.snapshot->conf).has_value();
   }
   if (m.type == MessageType::kFetchResp && m.answer == FetchAnswer::kHave) {
     return m.entries.size() == 1 && m.entries[0].index == m.index && m.entries[0].term == m.log_term &&

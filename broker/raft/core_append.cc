@@ -8,7 +8,7 @@
 namespace weir::raft {
 
 void Core::heard_from_leader(NodeId leader) {
-  if (role_ == Role::kLeader) {
+  if (role_ == Role::kLeader || (leader_ != NodeId{0} && leader_ != leader)) {
     halt("two leaders in one term");
     return;
   }

@@ -129,6 +129,15 @@ TEST(RaftCore, MessagesThatCannotBeTrueAreDroppedAndCounted) {
   append.entries[0] = {RaftIndex{4}, Term{2}, EntryType::kConfig, Bytes::copy_of("?")};
   refuse(append);
   refuse(message(MessageType::kFetchResp, 1));  // says "have" and brings nothing
+  constexpr std::uint64_t kMax = ~std::uint64_t{0};
+  refuse(message(MessageType::kVote, kMax));  // the next term would be 0
+  Message far = message(MessageType::kSnapshot, 2);
+  far.snapshot = SnapshotMeta{RaftIndex{kMax}, Term{2}, core.conf()};  // so would be the next index
+  refuse(far);
+  far = message(MessageType::kHeartbeat, 2);
+  far.commit = RaftIndex{kNumberMax + 1};
+  refuse(far);
+  EXPECT_EQ(core.term(), Term{1});
   EXPECT_EQ(core.log().last(), RaftIndex{3});
 }
 
@@ -155,6 +164,20 @@ TEST(RaftCore, AContradictionOfCommittedEntriesHaltsInsteadOfGuessing) {
   EXPECT_STREQ(r.soft->halted, "two leaders in one term");
   std::vector<Bytes> one{Bytes::copy_of("a")};
   EXPECT_EQ(leader.propose(one).outcome, ProposeOutcome::kNotLeader);
+}
+
+TEST(RaftCore, AFollowerThatHearsTwoLeadersInOneTermHalts) {
+  Core core(config_of(3), start_of({}));
+  core.step(NodeId{1}, message(MessageType::kHeartbeat, 1));
+  settle(core);
+  core.step(NodeId{2}, message(MessageType::kHeartbeat, 2));  // of the next term: an election
+  settle(core);
+  EXPECT_EQ(core.leader(), NodeId{2});
+  core.step(NodeId{1}, message(MessageType::kHeartbeat, 2));
+  Ready r = core.take_ready();
+  ASSERT_TRUE(r.soft.has_value());
+  EXPECT_STREQ(r.soft->halted, "two leaders in one term");
+  EXPECT_EQ(core.leader(), NodeId{2});
 }
 
 TEST(RaftCore, ACommitIndexBeyondTheLogMeansALoss) {

@@ -36,6 +36,13 @@ struct EntryId {
   auto operator<=>(const EntryId&) const = default;
 };
 
+/// Terms and indexes beyond it are a lie: a group that did a thousand million things a second would need a
+/// century. Who believed one could not count on from there without beginning at 0 again.
+constexpr std::uint64_t kNumberMax = std::uint64_t{1} << 62;
+constexpr bool can_be(EntryId id) {
+  return id.index.v <= kNumberMax && id.term.v <= kNumberMax;
+}
+
 /// What must be on disk before a promise made in its name leaves the node.
 struct HardState {
   Term term;

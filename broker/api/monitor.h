@@ -260,6 +260,9 @@ struct ServerStats {
 std::string encode_varz(const Varz& v);
 std::string encode_connz(const Connz& c);
 std::string encode_routez(const Routez& r);
+/// There are no gateways and no leaf nodes: pages that say so, for programs that ask every server.
+std::string encode_gatewayz(std::string_view server_id, Wall now);
+std::string encode_leafz(std::string_view server_id, Wall now);
 std::string encode_subsz(const Subsz& s);
 std::string encode_accountz(const Accountz& a);
 std::string encode_accstatz(const AccountStatz& a);

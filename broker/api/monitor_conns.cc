@@ -162,6 +162,33 @@ std::string encode_subsz(const Subsz& s) {
   return out;
 }
 
+std::string encode_gatewayz(std::string_view server_id, Wall now) {
+  std::string out;
+  JsonWriter w(out);
+  w.begin_object();
+  w.field("server_id", server_id);
+  w.field("now", now);
+  w.begin_object("outbound_gateways");
+  w.end_object();
+  w.begin_object("inbound_gateways");
+  w.end_object();
+  w.end_object();
+  return out;
+}
+
+std::string encode_leafz(std::string_view server_id, Wall now) {
+  std::string out;
+  JsonWriter w(out);
+  w.begin_object();
+  w.field("server_id", server_id);
+  w.field("now", now);
+  w.field("leafnodes", 0);
+  w.begin_array("leafs");
+  w.end_array();
+  w.end_object();
+  return out;
+}
+
 std::string encode_accountz(const Accountz& a) {
   std::string out;
   JsonWriter w(out);

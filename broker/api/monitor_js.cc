@@ -84,6 +84,11 @@ void write_raft_group(JsonWriter& w, const RaftGroup& g) {
   w.field_if("voted_for", g.voted_for);
   w.field("pterm", g.pterm);
   w.field("pindex", g.pindex);
+  w.field("system_account", g.system_account);
+  w.field("traffic_account", g.traffic_account);
+  // Nothing waits between our parts: a turn of the loop takes an entry from one to the next.
+  for (const char* queue : {"ipq_proposal_len", "ipq_entry_len", "ipq_resp_len", "ipq_apply_len"})
+    w.field(queue, 0);
   StreamState log;  // the log in the shape of a stream, as raftz has it
   log.first_seq = StreamSeq(g.first_index);
   log.last_seq = StreamSeq(g.pindex);

@@ -112,6 +112,8 @@ struct RaftGroup {
   std::uint64_t pterm = 0, pindex = 0;  // of the last entry of the log
   std::uint64_t first_index = 0;        // of the log
   std::uint64_t log_bytes = 0;
+  bool system_account = false;
+  std::string traffic_account;
   std::map<std::string, RaftPeer> peers;
 };
 using Raftz = std::map<std::string, std::map<std::string, RaftGroup>>;  // account -> group

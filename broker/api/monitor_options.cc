@@ -242,6 +242,7 @@ Result<SysRequest<HealthzOptions>> decode_sys_healthz(std::string_view body) {
     r.field("js-enabled-only", o.js_enabled_only);
     r.field("js-server-only", o.js_server_only);
     r.field("js-meta-only", o.js_meta_only);
+    r.field("safe-to-stop", o.safe_to_stop);
     r.field("account", o.account);
     r.field("stream", o.stream);
     r.field("consumer", o.consumer);
@@ -338,6 +339,7 @@ Result<HealthzOptions> parse_healthz_query(std::string_view text) {
   q.get("js-enabled-only", o.js_enabled_only);
   q.get("js-server-only", o.js_server_only);
   q.get("js-meta-only", o.js_meta_only);
+  q.get("safe-to-stop", o.safe_to_stop);
   q.get("account", o.account);
   q.get("stream", o.stream);
   q.get("consumer", o.consumer);

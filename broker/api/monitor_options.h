@@ -66,6 +66,7 @@ struct JszOptions {
 struct HealthzOptions {
   bool js_enabled_only = false;  // also the older spelling js-enabled
   bool js_server_only = false, js_meta_only = false;
+  bool safe_to_stop = false;  // ours: may this node be stopped now
   std::string account, stream, consumer;
   bool details = false;
 };

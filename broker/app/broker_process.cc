@@ -257,8 +257,9 @@ HttpReply BrokerProcess::ask_shard(const std::string& path, const std::string& q
   auto answer = promise->get_future();
   bool posted = loop_.post_external([this, promise, path, query] {
     if (!node_) return promise->set_value(unavailable("starting"));
-    server::MonitorReply r = node_->monitor(path, query);
-    promise->set_value({r.status, std::move(r.content_type), std::move(r.body)});
+    node_->monitor(path, query, [promise](server::MonitorReply r) {
+      promise->set_value({r.status, std::move(r.content_type), std::move(r.body)});
+    });
   });
   if (!posted) return unavailable("overloaded");
   for (int i = 0; i < kShardAnswerSlices && !deaf_; ++i) {

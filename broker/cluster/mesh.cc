@@ -166,6 +166,11 @@ bool MeshCore::alive(NodeId id) const {
   return link && link->state.alive;
 }
 
+std::optional<Mono> MeshCore::last_heard(NodeId id) const {
+  Link* link = link_to(id);
+  return link ? std::optional(link->last_heard()) : std::nullopt;
+}
+
 std::vector<LinkStats> MeshCore::links() const {
   std::vector<LinkStats> all;
   for (auto& [node, link] : up_) {

@@ -52,13 +52,15 @@ enum class FrameKind : std::uint8_t {
 
 /// Questions with one answer. Bodies are defined where they are handled.
 enum class Method : std::uint16_t {
-  kJoin = 2,         // a node asks to become a member
-  kMetaPropose = 3,  // a meta command for the meta leader; the answer is its outcome
-  kMetaState = 4,    // state of the meta group at an index
-  kStreamState = 5,  // state of a stream group: see server/state_transfer
-  kStreamInfo = 6,   // JSON info of streams led or held there
-  kApi = 7,          // a JetStream API request, answered with its JSON
+  kJoin = 2,          // a node asks to become a member
+  kMetaPropose = 3,   // a meta command for the meta leader; the answer is its outcome
+  kMetaState = 4,     // state of the meta group at an index
+  kStreamState = 5,   // state of a stream group: see server/state_transfer
+  kStreamInfo = 6,    // JSON info of streams led or held there
+  kApi = 7,           // a JetStream API request, answered with its JSON
   kGroupMembers = 8,  // varint group; its leader answers with raft::encode_conf
+  kUsage = 9,         // what an account stores and has there: server/cluster_asks
+  kGroupsSafe = 10,   // which groups led there go on without the node that asks: server/cluster_asks
 };
 
 /// What one node tells the others of itself (proto/peer_body.h). Changes are told with Mesh::update_self().
@@ -147,6 +149,8 @@ class Mesh {
   virtual const NodeInfo* peer(NodeId id) const = 0;
   virtual std::vector<NodeInfo> peers() const = 0;
   virtual bool alive(NodeId id) const = 0;
+  /// When something came from `id` last; nullopt without a link.
+  virtual std::optional<Mono> last_heard(NodeId id) const = 0;
   virtual std::vector<LinkStats> links() const = 0;
   /// Nodes reached under the configured routes so far (this node too if a route leads to it), and how many
   /// routes led nowhere yet: who founds a cluster (ADR 4).

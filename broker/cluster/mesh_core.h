@@ -45,6 +45,7 @@ class MeshCore final : public Mesh, public LinkOwner, public Dialler::Owner {
   const NodeInfo* peer(NodeId id) const override;
   std::vector<NodeInfo> peers() const override;
   bool alive(NodeId id) const override;
+  std::optional<Mono> last_heard(NodeId id) const override;
   std::vector<LinkStats> links() const override;
   Seeds seeds() const override { return dialler_.seeds(); }
 

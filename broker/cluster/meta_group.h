@@ -7,6 +7,7 @@
 // Errors:  changes are taken by the leader only; elsewhere they fail with kClusterNotAvail.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -73,6 +74,10 @@ class MetaGroup final : public replica::StateMachine {
   replica::Group& group() { return group_; }
   NodeId self() const { return self_; }
   bool leading() const { return group_.leading(); }
+  /// Entries applied since the last checkpoint.
+  std::uint64_t since_checkpoint() const {
+    return group_.applied() - std::min(checkpointed_, group_.applied());
+  }
 
   Status apply(RaftIndex index, Term term, const Bytes& payload, bool live) override;
   void stopped(const Error& why) override;

@@ -45,6 +45,8 @@ struct Account {
   /// By the subject they watch: a change looks at those that its pattern's literal start selects.
   std::multimap<std::string, InterestWatcher*, std::less<>> watchers;
   std::uint64_t js_file_bytes = 0, js_memory_bytes = 0;  // stored by the streams of this account
+  /// As other nodes told lately; kept for accounts with limits only.
+  std::uint64_t js_others_file_bytes = 0, js_others_memory_bytes = 0, js_others_consumers = 0;
   AccountStats stats;
 };
 

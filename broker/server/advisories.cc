@@ -27,11 +27,68 @@ void Advisories::publish(Account& account, const std::string& subject, Build&& b
   if (account.sublist.has_interest(subject)) router_.send(account, subject, {}, std::string_view(build()));
 }
 
-void Advisories::stream_action(StreamHost& stream, api::AssetAction action) {
-  std::string subject = kAdvisory + "STREAM." + std::string(verb(action)) + "." + stream.name();
-  publish(stream.account(), subject, [&] {
-    return api::encode_stream_action(head(), {stream.name(), action});
+template <class Build>
+void Advisories::publish_both(Account& account, const std::string& subject, Build&& build) {
+  publish(account, subject, [&] { return build(std::string()); });
+  if (system_ && system_ != &account) publish(*system_, subject, [&] { return build(account.name); });
+}
+
+void Advisories::stream_action(Account& account, const std::string& stream, api::AssetAction action) {
+  std::string subject = kAdvisory + "STREAM." + std::string(verb(action)) + "." + stream;
+  publish(account, subject, [&] { return api::encode_stream_action(head(), {stream, action}); });
+}
+
+void Advisories::stream_elected(StreamHost& stream, const std::string& leader) {
+  std::vector<api::PeerInfo> replicas;
+  if (auto c = stream.cluster_info()) replicas = std::move(c->replicas);
+  api::LeaderEvent e{{}, stream.name(), {}, {}, leader, std::move(replicas)};
+  auto tell = [&](const std::string& subject) {
+    publish_both(stream.account(), subject, [&](std::string account) {
+      e.account = std::move(account);
+      return api::encode_leader_elected(head(), e);
+    });
+  };
+  tell(kAdvisory + "STREAM.LEADER_ELECTED." + stream.name());
+  for (const auto& [name, state] : stream.machine().consumers()) {
+    e.consumer = name;
+    tell(kAdvisory + "CONSUMER.LEADER_ELECTED." + stream.name() + "." + name);
+  }
+}
+
+void Advisories::quorum_lost(StreamHost& stream) {
+  std::vector<api::PeerInfo> replicas;
+  if (auto c = stream.cluster_info()) replicas = std::move(c->replicas);
+  api::QuorumLostEvent e{{}, stream.name(), {}, std::move(replicas)};
+  auto tell = [&](const std::string& subject) {
+    publish_both(stream.account(), subject, [&](std::string account) {
+      e.account = std::move(account);
+      return api::encode_quorum_lost(head(), e);
+    });
+  };
+  tell(kAdvisory + "STREAM.QUORUM_LOST." + stream.name());
+  for (const auto& [name, state] : stream.machine().consumers()) {
+    e.consumer = name;
+    tell(kAdvisory + "CONSUMER.QUORUM_LOST." + stream.name() + "." + name);
+  }
+}
+
+void Advisories::domain_elected(const std::string& leader, const std::string& cluster,
+                                std::vector<api::PeerInfo> replicas) {
+  if (!system_) return;
+  publish(*system_, kAdvisory + "DOMAIN.LEADER_ELECTED", [&] {
+    return api::encode_leader_elected(head(), {{}, {}, {}, cluster, leader, std::move(replicas)});
   });
+}
+
+void Advisories::out_of_storage(const api::ServerEvent& e) {
+  if (!system_) return;
+  publish(*system_, kAdvisory + "SERVER.OUT_OF_STORAGE",
+          [&] { return api::encode_server_out_of_space(head(), e); });
+}
+
+void Advisories::server_removed(const api::ServerEvent& e) {
+  if (!system_) return;
+  publish(*system_, kAdvisory + "SERVER.REMOVED", [&] { return api::encode_server_removed(head(), e); });
 }
 
 void Advisories::consumer_action(StreamHost& stream, std::string_view consumer, api::AssetAction action) {

@@ -78,7 +78,8 @@ void ApiServer::consumer_create(ApiRequest& r) {
   if (config.name.empty()) config.name = random_name();
   std::int64_t most = r.account->js_limits.max_consumers;
   bool exists = host->consumer(config.name) != nullptr;
-  if (!exists && most >= 0 && js_.usage(r.account).consumers >= static_cast<std::size_t>(most)) {
+  std::uint64_t used = js_.led_consumers(*r.account) + r.account->js_others_consumers;
+  if (!exists && most >= 0 && used >= static_cast<std::uint64_t>(most)) {
     return fail(r, kType, ErrCode::kMaximumConsumersLimit);
   }
   api::set_stored_metadata(config);

@@ -72,7 +72,8 @@ const std::vector<ApiServer::Route>& ApiServer::routes() {
       {"STREAM.MSG.DELETE.*", ReplyType::kStreamMsgDelete, &S::msg_delete, Scope::kStream, 3},
       {"STREAM.LEADER.STEPDOWN.*", ReplyType::kStreamLeaderStepDown, &S::stream_step_down, Scope::kStream, 3},
       {"STREAM.PEER.REMOVE.*", ReplyType::kStreamRemovePeer, &S::stream_remove_peer, Scope::kMeta},
-      {"META.LEADER.STEPDOWN", ReplyType::kMetaLeaderStepDown, &S::meta_step_down, Scope::kMeta},
+      {"META.LEADER.STEPDOWN", ReplyType::kMetaLeaderStepDown, &S::meta_step_down, Scope::kMeta, 0, true},
+      {"SERVER.REMOVE", ReplyType::kMetaServerRemove, &S::server_remove, Scope::kMeta, 0, true},
       {"DIRECT.GET.*", ReplyType::kStreamMsgGet, &S::direct_get, Scope::kReplica, 2},
       {"DIRECT.GET.*.>", ReplyType::kStreamMsgGet, &S::direct_get_last, Scope::kReplica, 2},
       {"CONSUMER.CREATE.*", ReplyType::kConsumerCreate, &S::consumer_create, Scope::kStream, 2},
@@ -145,10 +146,11 @@ void ApiServer::handle(ApiRequest& r) {
   if (r.internal) return stream_applied(r);
   for (subject::Tokens t(std::string_view(r.subject).substr(kPrefix.size())); t.next();)
     r.tokens.push_back(t.token());
-  if (r.since.ns == 0) ++js_.api.total;
+  if (r.since.ns == 0 && r.hops == 0) ++js_.api.total;
   for (const Route& route : routes()) {
     if (!route_matches(route.pattern, r.tokens)) continue;
-    if (!r.account->jetstream) return fail(r, route.type, ErrCode::kNotEnabledForAccount);
+    if (route.admin && !r.account->is_system) break;
+    if (!r.account->jetstream && !route.admin) return fail(r, route.type, ErrCode::kNotEnabledForAccount);
     auto level = proto::HeaderView(r.headers).find("Nats-Required-Api-Level");
     if (level && parse_u64(*level).value_or(0) > static_cast<std::uint64_t>(kApiLevel)) {
       return fail(r, route.type, ErrCode::kRequiredApiLevel);

@@ -38,7 +38,8 @@ class ApiServer {
   ApiServer(env::Env& env, const config::Options& options, Router& router, JetStream& js);
   ~ApiServer();
 
-  /// Listens in `account`; also in accounts without JetStream, to say so.
+  /// Listens in `account`; also in accounts without JetStream, to say so. In the system account it takes the
+  /// verbs that concern the cluster.
   void attach(Account& account);
   /// Acks of the account's consumers.
   session::Listener& acks(Account& account);
@@ -50,6 +51,8 @@ class ApiServer {
   void join_cluster(cluster::Mesh& mesh);
   /// Requests that wait for a leader are tried again.
   void leaders_changed() { retry_ = true; }
+  /// Requests that were taken and not answered.
+  std::size_t waiting() const { return queue_.size() + held_.size(); }
 
  private:
   struct Gate;  // listener of one account
@@ -67,6 +70,7 @@ class ApiServer {
     Handler handler;
     Scope scope = Scope::kHere;
     std::size_t stream = 0;  // token with the stream's name, for Scope::kStream and kReplica
+    bool admin = false;      // of the system account, and of nobody else
   };
   static const std::vector<Route>& routes();
 
@@ -100,6 +104,7 @@ class ApiServer {
 
   // api_account.cc
   void info(ApiRequest& r);
+  void info_reply(const ApiRequest& r, const NodeUsage& usage);
   // api_stream.cc
   void stream_create(ApiRequest& r);
   void stream_update(ApiRequest& r);
@@ -108,6 +113,7 @@ class ApiServer {
   void stream_step_down(ApiRequest& r);
   void stream_remove_peer(ApiRequest& r);
   void meta_step_down(ApiRequest& r);
+  void server_remove(ApiRequest& r);
   void step_down(ApiRequest& r, api::ReplyType type, replica::Group& group);
   std::optional<api::ApiError> refuse_stream(const Account& account, const api::StreamConfig& c,
                                              const api::StreamConfig* old);

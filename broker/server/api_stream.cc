@@ -1,4 +1,6 @@
 // Stream verbs that change something: CREATE, UPDATE, DELETE, PURGE, LEADER.STEPDOWN.
+#include <algorithm>
+
 #include "broker/api/api_level.h"
 #include "broker/api/stream_check.h"
 #include "broker/api/unsupported.h"
@@ -12,8 +14,10 @@ using api::ErrCode;
 using api::ReplyType;
 
 namespace {
+/// Of all replicas, as accounts are charged.
 std::uint64_t reserved(const api::StreamConfig& c) {
-  return c.max_bytes > 0 ? static_cast<std::uint64_t>(c.max_bytes) : 0;
+  auto replicas = static_cast<std::uint64_t>(std::max<std::int64_t>(c.num_replicas, 1));
+  return c.max_bytes > 0 ? static_cast<std::uint64_t>(c.max_bytes) * replicas : 0;
 }
 }  // namespace
 
@@ -31,7 +35,7 @@ std::optional<ApiError> ApiServer::refuse_stream(const Account& account, const a
     return api::make_error(ErrCode::kStreamInvalidConfig, *reason);
   }
   const auto& limits = account.js_limits;
-  auto usage = js_.usage(&account);
+  auto usage = js_.reserved(account);
   if (!old && limits.max_streams >= 0 && usage.streams >= static_cast<std::size_t>(limits.max_streams)) {
     return api::make_error(ErrCode::kMaximumStreamsLimit);
   }
@@ -39,11 +43,13 @@ std::optional<ApiError> ApiServer::refuse_stream(const Account& account, const a
   std::uint64_t before = old ? reserved(*old) : 0;
   std::uint64_t want = reserved(c);
   std::int64_t account_max = file ? limits.max_store : limits.max_memory;
-  std::uint64_t account_used = (file ? usage.reserved_storage : usage.reserved_memory) - before;
+  std::uint64_t taken = file ? usage.reserved_storage : usage.reserved_memory;
+  std::uint64_t account_used = taken - std::min(taken, before);
   auto too_much = file ? ErrCode::kStorageResourcesExceeded : ErrCode::kMemoryResourcesExceeded;
   if (account_max >= 0 && account_used + want > static_cast<std::uint64_t>(account_max)) {
     return api::make_error(ErrCode::kAccountResourcesExceeded);
   }
+  if (js_.context().cluster) return std::nullopt;  // the placement knows which nodes have room
   auto total = js_.usage(nullptr);
   std::uint64_t server_max = file ? js_.context().file_bytes_max : js_.context().memory_bytes_max;
   std::uint64_t server_used = (file ? total.reserved_storage : total.reserved_memory) - before;

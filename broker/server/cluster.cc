@@ -40,6 +40,7 @@ void Cluster::flush() {
 // ---- links -----------------------------------------------------------------------------------
 
 void Cluster::peer_up(const cluster::NodeInfo& peer) {
+  gone_.erase(peer.id);
   node_.interest->peer_up(peer);
   if (node_.connect_urls.peer_up(peer)) info_changed_ = true;
   std::vector<LeaderHint> all;
@@ -53,6 +54,7 @@ void Cluster::peer_changed(const cluster::NodeInfo& peer) {
 }
 
 void Cluster::peer_down(NodeId peer) {
+  gone_[peer] = node_.env.clock.now();
   node_.interest->peer_down(peer);
   if (node_.connect_urls.peer_down(peer)) info_changed_ = true;
   if (node_.jetstream) node_.jetstream->peer_down(peer);
@@ -137,6 +139,22 @@ NodeId Cluster::leader_of(GroupId group) const {
 
 bool Cluster::connected(NodeId node) const {
   return node_.mesh->peer(node_of(node)) != nullptr;
+}
+
+bool Cluster::alive(NodeId node) const {
+  return node_of(node) == node_.mesh->self().id || node_.mesh->alive(node_of(node));
+}
+
+bool Cluster::stays(NodeId node) const {
+  if (node_of(node) == node_.mesh->self().id) return !node_.lame_duck && !node_.stopping;
+  const auto* peer = node_.mesh->peer(node_of(node));
+  return peer && !peer->lame_duck && alive(node);
+}
+
+Nanos Cluster::silence(NodeId node) const {
+  auto heard = node_.mesh->last_heard(node_of(node));
+  if (auto it = gone_.find(node_of(node)); !heard && it != gone_.end()) heard = it->second;
+  return heard ? node_.env.clock.now() - *heard : 0;
 }
 
 std::string Cluster::name_of(NodeId node) const {

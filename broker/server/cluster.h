@@ -51,6 +51,9 @@ class Cluster final : public cluster::MeshEvents, public replica::Peers, public 
   bool forward(NodeId to, const Forwarded& f, const Bytes* shared) override;
   std::string name_of(NodeId node) const override;
   bool connected(NodeId node) const override;
+  bool alive(NodeId node) const override;
+  bool stays(NodeId node) const override;
+  Nanos silence(NodeId node) const override;
   cluster::Mesh& mesh() override { return *node_.mesh; }
 
  private:
@@ -67,6 +70,7 @@ class Cluster final : public cluster::MeshEvents, public replica::Peers, public 
   std::map<GroupId, Hint> hints_;  // of groups led elsewhere
   std::map<GroupId, Term> led_;    // here
   std::vector<LeaderHint> news_;   // to be told at the end of the turn
+  std::map<NodeId, Mono> gone_;    // when the link of a node ended
   bool info_changed_ = false;
   std::uint64_t bad_frames_ = 0;
 };

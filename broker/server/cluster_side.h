@@ -24,6 +24,12 @@ class ClusterSide {
   virtual bool forward(NodeId to, const Forwarded& f, const Bytes* shared) = 0;
   virtual std::string name_of(NodeId node) const = 0;
   virtual bool connected(NodeId node) const = 0;
+  /// Connected, and heard of lately. This node itself is.
+  virtual bool alive(NodeId node) const = 0;
+  /// Alive, and not about to go (lame duck mode).
+  virtual bool stays(NodeId node) const = 0;
+  /// Since this node heard of it last; 0: never since this process began, or it is this node.
+  virtual Nanos silence(NodeId node) const = 0;
   virtual cluster::Mesh& mesh() = 0;
 };
 

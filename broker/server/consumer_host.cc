@@ -274,30 +274,4 @@ void ConsumerHost::end(ConsumerEnd why) {
   ended_ = true;
 }
 
-api::ConsumerInfo ConsumerHost::info(bool with_config) const {
-  auto f = leader_->figures();
-  api::ConsumerInfo i;
-  i.stream_name = stream_.name();
-  i.name = name_;
-  i.created = created_;
-  if (with_config) i.config = leader_->live().config();
-  auto pair = [](const jetstream::SeqPair& p, Wall at) {
-    api::SequenceInfo s;
-    s.consumer_seq = p.consumer;
-    s.stream_seq = p.stream;
-    if (at.ns) s.last_active = at;
-    return s;
-  };
-  i.delivered = pair(f.delivered, f.last_delivered);
-  i.ack_floor = pair(f.ack_floor, f.last_acked);
-  i.num_ack_pending = static_cast<std::int64_t>(f.num_ack_pending);
-  i.num_redelivered = static_cast<std::int64_t>(f.num_redelivered);
-  i.num_waiting = static_cast<std::int64_t>(f.num_waiting);
-  i.num_pending = f.num_pending;
-  if (!js_.cluster_name.empty()) i.cluster = stream_.cluster_info();
-  i.push_bound = f.push_bound;
-  i.ts = js_.env.clock.wall();
-  return i;
-}
-
 }  // namespace weir::server

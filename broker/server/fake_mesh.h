@@ -118,6 +118,7 @@ class FakeMesh final : public cluster::Mesh {
     return out;
   }
   bool alive(NodeId id) const override { return peer(id) != nullptr; }
+  std::optional<Mono> last_heard(NodeId) const override { return std::nullopt; }
   std::vector<cluster::LinkStats> links() const override { return links_shown; }
   Seeds seeds() const override { return {}; }
 

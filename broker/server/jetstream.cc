@@ -7,6 +7,7 @@
 #include "broker/base/text.h"
 #include "broker/server/cluster_side.h"
 #include "broker/server/consumer_host.h"
+#include "broker/server/group_view.h"
 
 namespace weir::server {
 
@@ -20,10 +21,11 @@ constexpr std::uint64_t kDiskReserve = 64u << 20;  // free bytes below which pub
 }  // namespace
 
 JetStream::JetStream(env::Env& env, const config::Options& options, const Tuning& tuning, Router& router,
-                     Advisories& advisories, FindAccount find_account)
+                     Advisories& advisories, Accounts accounts)
     : env_(env),
       options_(options),
-      find_account_(std::move(find_account)),
+      find_account_(std::move(accounts.find)),
+      each_account_(std::move(accounts.each)),
       js_{env, options, tuning, router, turn_, advisories},
       cache_(std::make_unique<store::BlockCache>()) {
   js_.cache = cache_.get();
@@ -32,6 +34,9 @@ JetStream::JetStream(env::Env& env, const config::Options& options, const Tuning
 JetStream::~JetStream() {
   env_.loop.cancel(disk_timer_);
   env_.loop.cancel(reconcile_timer_);
+  asks_.reset();
+  rehomer_.reset();
+  quorum_watch_.reset();
   registrar_.reset();
   membership_.reset();
   state_server_.reset();
@@ -42,8 +47,9 @@ JetStream::~JetStream() {
   journal_.reset();
 }
 
-Status JetStream::open(std::string server_name) {
+Status JetStream::open(std::string server_name, std::string server_id) {
   js_.server_name = std::move(server_name);
+  server_id_ = std::move(server_id);
   js_.cluster_name = options_.cluster.name;
   directory_ = options_.effective_store_dir() + "/jetstream";
   store::Catalog::Options catalog;
@@ -77,7 +83,7 @@ Status JetStream::start(ClusterSide* cluster, replica::Peers* peers) {
     }
   }
   meta_->state().for_each([this](const MetaStream& s) {
-    place(s, false);
+    place(s);
     return true;
   });
   RETURN_IF_ERROR(recover_journal());
@@ -93,6 +99,11 @@ void JetStream::make_meta() {
   hooks.leading = [this](bool now) {
     if (js_.cluster) js_.cluster->leads(jetstream::kMetaGroup, meta_->group().term(), now);
     if (now && registrar_) registrar_->look();
+    if (now && rehomer_) rehomer_->look();
+    if (now && js_.cluster) {
+      js_.advisories.domain_elected(js_.server_name, js_.cluster_name,
+                                    peer_infos(meta_->group(), *js_.cluster));
+    }
   };
   hooks.leader_changed = [](NodeId, Term) {};
   hooks.fetch = [this](NodeId from, const raft::SnapshotMeta& least) { fetch_meta(from, least); };
@@ -191,12 +202,13 @@ void JetStream::keep_orphan(const store::JournalRecord& record) {
 }
 
 void JetStream::stream_changed(const MetaOutcome& change, bool live) {
+  if (live && meta_->leading()) tell(change);
   switch (change.change) {
-    case MetaChange::kCreated: place(change.stream, live); break;
+    case MetaChange::kCreated: place(change.stream); break;
     case MetaChange::kDeleted: close_stream(change.stream); break;
     case MetaChange::kReset:
       for (GroupId former : change.groups) drop_host(former, true);
-      place(change.stream, live);
+      place(change.stream);
       break;
     case MetaChange::kUpdated:
       if (auto it = remotes_.find(change.stream.group); it != remotes_.end()) {
@@ -206,12 +218,23 @@ void JetStream::stream_changed(const MetaOutcome& change, bool live) {
       if (StreamHost* host = find(change.stream.group); host && host->group().leading()) {
         propose_config(*host, change.stream);
       }
-      peers_changed(change, live);
+      peers_changed(change);
       break;
     case MetaChange::kNodeChanged:
-    case MetaChange::kPeersChanged: peers_changed(change, live); break;
+    case MetaChange::kPeersChanged: peers_changed(change); break;
     default: break;
   }
+}
+
+// Once in the cluster: by the leader of the meta group.
+void JetStream::tell(const MetaOutcome& change) {
+  using api::AssetAction;
+  std::optional<AssetAction> action;
+  if (change.change == MetaChange::kCreated) action = AssetAction::kCreate;
+  if (change.change == MetaChange::kDeleted) action = AssetAction::kDelete;
+  if (change.change == MetaChange::kUpdated) action = AssetAction::kModify;
+  Account* account = find_account_(change.stream.account);
+  if (action && account) js_.advisories.stream_action(*account, change.stream.config.name, *action);
 }
 
 Account& JetStream::account_of(const MetaStream& s) {
@@ -228,7 +251,7 @@ StreamIdentity JetStream::identity_of(const MetaStream& s) const {
   return {s.group, s.config.name, s.config, s.created, s.replica_on(js_.self), s.founders};
 }
 
-void JetStream::open_stream(const MetaStream& s, bool live) {
+void JetStream::open_stream(const MetaStream& s) {
   remotes_.erase(s.group);
   auto host = StreamHost::open(js_, account_of(s), identity_of(s));
   if (!host) {
@@ -244,8 +267,6 @@ void JetStream::open_stream(const MetaStream& s, bool live) {
     orphans_.erase(s.group);
     opened->start();
   }
-  bool tells = !js_.cluster || meta_->leading();
-  if (live && tells) js_.advisories.stream_action(*opened, api::AssetAction::kCreate);
 }
 
 // The log of every stream begins with its configuration: a log that is replayed from its start must not
@@ -271,8 +292,6 @@ void JetStream::close_stream(const MetaStream& s) {
     if (!recovering_) void_strangers();
     return;
   }
-  bool tells = !js_.cluster || meta_->leading();
-  if (!recovering_ && tells) js_.advisories.stream_action(*it->second, api::AssetAction::kDelete);
   drop_host(s.group, true);
   if (!recovering_) strangers_.erase(s.group);  // destroy() took care of its records
 }
@@ -313,6 +332,7 @@ void JetStream::watch_disk() {
     js_.disk_full = full;
     if (full) {
       env_.log.error("disk of " + directory_ + " is nearly full: publishes are refused, the rest goes on");
+      js_.advisories.out_of_storage({js_.server_name, server_id_, {}, js_.cluster_name});
     } else {
       env_.log.info("disk of " + directory_ + " has room again");
     }
@@ -430,6 +450,26 @@ JetStream::Usage JetStream::usage(const Account* account) const {
     ++u.streams;
     u.consumers += s->machine().consumers().size();
   }
+  return u;
+}
+
+std::size_t JetStream::led_consumers(const Account& account) const {
+  std::size_t n = 0;
+  for (const StreamHost* s : streams(account)) {
+    if (s->group().leading() || s->group().alone()) n += s->machine().consumers().size();
+  }
+  return n;
+}
+
+JetStream::Usage JetStream::reserved(const Account& account) const {
+  Usage u;
+  meta_->state().for_each(account.name, [&](const MetaStream& s) {
+    auto each = s.config.max_bytes > 0 ? static_cast<std::uint64_t>(s.config.max_bytes) : 0;
+    bool file = s.config.storage == api::Storage::kFile;
+    (file ? u.reserved_storage : u.reserved_memory) += each * std::max<std::uint64_t>(s.peers.size(), 1);
+    ++u.streams;
+    return true;
+  });
   return u;
 }
 

@@ -19,9 +19,12 @@
 #include "broker/cluster/meta_group.h"
 #include "broker/cluster/placement.h"
 #include "broker/server/advisories.h"
+#include "broker/server/cluster_asks.h"
 #include "broker/server/forward.h"
 #include "broker/server/js_context.h"
+#include "broker/server/quorum_watch.h"
 #include "broker/server/registrar.h"
+#include "broker/server/rehome.h"
 #include "broker/server/remote_stream.h"
 #include "broker/server/state_transfer.h"
 #include "broker/server/stream_host.h"
@@ -32,14 +35,19 @@ namespace weir::server {
 class JetStream final {
  public:
   using FindAccount = std::function<Account*(std::string_view name)>;
+  using EachAccount = std::function<void(const std::function<void(Account&)>&)>;
   using MetaDone = cluster::MetaGroup::Done;
+  struct Accounts {
+    FindAccount find;
+    EachAccount each;
+  };
 
   JetStream(env::Env& env, const config::Options& options, const Tuning& tuning, Router& router,
-            Advisories& advisories, FindAccount find_account);
+            Advisories& advisories, Accounts accounts);
   ~JetStream();
 
   /// Opens the catalog: from then on this node knows who it is. Errors as start().
-  Status open(std::string server_name);
+  Status open(std::string server_name, std::string server_id);
   NodeId self() const { return js_.self; }
   /// Grows with each start of this store.
   std::uint64_t boot() const { return boot_; }
@@ -81,6 +89,15 @@ class JetStream final {
 
   StreamHost* find(const Account& account, std::string_view name);
   StreamHost* find(GroupId group);
+  /// Configured accounts; nullptr: none of that name.
+  Account* find_account(std::string_view name) const { return find_account_(name); }
+  void for_each_account(const std::function<void(Account&)>& visit) const { each_account_(visit); }
+  std::vector<cluster::PlaceNode> place_nodes() const;
+  cluster::PlaceRules place_rules() const;
+  /// Null without a cluster.
+  ClusterAsks* asks() { return asks_.get(); }
+  /// The meta group knows this node as it is; always true without a cluster.
+  bool registered() const { return !registrar_ || registrar_->registered(); }
   /// Who leads the meta group; 0: not known.
   NodeId meta_leader() const { return node_of(meta_->group().leader()); }
   /// Why a stream that exists has no host; nullopt if it has one or does not exist.
@@ -100,7 +117,11 @@ class JetStream final {
     std::uint64_t memory = 0, storage = 0, reserved_memory = 0, reserved_storage = 0;
     std::size_t streams = 0, consumers = 0;
   };
-  Usage usage(const Account* account) const;  // null = all
+  Usage usage(const Account* account) const;  // of this node; null = all
+  /// Streams and reservations of the account in the whole cluster: max_bytes of each replica.
+  Usage reserved(const Account& account) const;
+  /// Consumers of the account's streams that are led here.
+  std::size_t led_consumers(const Account& account) const;
   JsContext& context() { return js_; }
   const JsContext& context() const { return js_; }
   const store::JournalStats* journal_stats() const { return journal_ ? &journal_->stats() : nullptr; }
@@ -124,7 +145,8 @@ class JetStream final {
     }
   };
   void stream_changed(const jetstream::MetaOutcome& change, bool live);
-  void open_stream(const jetstream::MetaStream& stream, bool live);
+  void tell(const jetstream::MetaOutcome& change);
+  void open_stream(const jetstream::MetaStream& stream);
   void close_stream(const jetstream::MetaStream& stream);
   void keep_orphan(const store::JournalRecord& record);
   void start_cluster();
@@ -136,8 +158,8 @@ class JetStream final {
   void start_meta();
   void born(const cluster::FoundingRecord& record);
   void stream_leading(StreamHost& host, bool now);
-  void peers_changed(const jetstream::MetaOutcome& change, bool live);
-  void place(const jetstream::MetaStream& stream, bool live);
+  void peers_changed(const jetstream::MetaOutcome& change);
+  void place(const jetstream::MetaStream& stream);
   void drop_host(GroupId group, bool destroy);
   void resync();
   bool as_wanted(StreamHost& host, const jetstream::MetaStream& stream) const;
@@ -146,8 +168,6 @@ class JetStream final {
   bool may_host(const jetstream::MetaStream& stream) const;
   void fetch_meta(NodeId from, const raft::SnapshotMeta& least);
   void answer_unserved();
-  std::vector<cluster::PlaceNode> place_nodes() const;
-  cluster::PlaceRules place_rules() const;
   Account& account_of(const jetstream::MetaStream& stream);
   StreamIdentity identity_of(const jetstream::MetaStream& stream) const;
   Status recover_journal();
@@ -161,6 +181,7 @@ class JetStream final {
   env::Env& env_;
   const config::Options& options_;
   FindAccount find_account_;
+  EachAccount each_account_;
   Turn turn_;
   JsContext js_;
   std::unique_ptr<store::BlockCache> cache_;
@@ -172,6 +193,9 @@ class JetStream final {
   std::unique_ptr<cluster::Membership> membership_;  // null without a cluster, as registrar_
   std::unique_ptr<Registrar> registrar_;
   std::unique_ptr<StateServer> state_server_;
+  std::unique_ptr<QuorumWatch> quorum_watch_;
+  std::unique_ptr<Rehomer> rehomer_;
+  std::unique_ptr<ClusterAsks> asks_;
   std::uint64_t boot_ = 0;
   std::map<GroupId, std::unique_ptr<StreamHost>> streams_;
   std::map<GroupId, std::unique_ptr<RemoteStream>> remotes_;  // held by other nodes
@@ -182,7 +206,7 @@ class JetStream final {
   std::map<std::pair<std::string, std::string>, StreamHost*, ByName> by_name_;
   std::map<GroupId, std::string> offline_;                      // could not be opened, and why
   std::vector<std::pair<GroupId, api::StreamConfig>> updates_;  // from the meta group, while starting
-  std::string directory_;
+  std::string directory_, server_id_;
   std::map<std::string, Account> unconfigured_;  // accounts of streams that the configuration lacks
   std::set<GroupId> strangers_;                  // in the journal, not hosted here
   bool recovering_ = true;

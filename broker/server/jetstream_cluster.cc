@@ -32,6 +32,9 @@ void JetStream::start_cluster() {
   membership_ = std::make_unique<cluster::Membership>(
       env_, mesh, *catalog_, cluster::Founder{js_.self, js_.server_name}, founding_,
       [this](const cluster::FoundingRecord& record) { born(record); });
+  quorum_watch_ = std::make_unique<QuorumWatch>(env_, *this);
+  rehomer_ = std::make_unique<Rehomer>(env_, *this);
+  asks_ = std::make_unique<ClusterAsks>(env_, *this);
   membership_->start();
   if (founding_.born) registrar_->start();
   reconcile();
@@ -56,11 +59,14 @@ void JetStream::born(const cluster::FoundingRecord& record) {
 void JetStream::peer_up(const cluster::NodeInfo& peer) {
   if (membership_) membership_->peer_up(peer);
   host_->peer_alive(peer.id, true);
+  if (quorum_watch_) quorum_watch_->peer_up();
+  if (rehomer_) rehomer_->look();
 }
 
 void JetStream::peer_down(NodeId peer) {
   if (membership_) membership_->peer_down(peer);
   host_->peer_alive(peer, false);
+  if (quorum_watch_) quorum_watch_->peer_down();
 }
 
 void JetStream::fetch_meta(NodeId from, const raft::SnapshotMeta&) {
@@ -86,7 +92,7 @@ bool JetStream::may_host(const MetaStream& s) const {
   return node != nullptr && node->boot == boot_;
 }
 
-void JetStream::place(const MetaStream& s, bool live) {
+void JetStream::place(const MetaStream& s) {
   NodeId wanted = s.replica_on(js_.self);
   StreamHost* host = find(s.group);
   if (host && wanted.v != 0 && host->group().self() != wanted) {
@@ -102,14 +108,15 @@ void JetStream::place(const MetaStream& s, bool live) {
     if (host->group().leading()) unsettled_.insert(s.group);
     return;
   }
-  if (wanted.v != 0 && may_host(s)) return open_stream(s, live);
+  if (wanted.v != 0 && may_host(s)) return open_stream(s);
   auto& remote = remotes_[s.group];
   if (!remote) remote = std::make_unique<RemoteStream>(js_, account_of(s), s.group, s.config.subjects);
 }
 
-void JetStream::peers_changed(const MetaOutcome& change, bool live) {
+void JetStream::peers_changed(const MetaOutcome& change) {
+  if (rehomer_) rehomer_->look();
   for (GroupId group : change.groups) {
-    if (const MetaStream* s = meta_->state().find(group)) place(*s, live);
+    if (const MetaStream* s = meta_->state().find(group)) place(*s);
   }
   // Renewed for this start: what could not be hosted may be now.
   if (change.node.id != js_.self || change.node.boot != boot_) return;
@@ -117,7 +124,7 @@ void JetStream::peers_changed(const MetaOutcome& change, bool live) {
   for (const auto& [group, remote] : remotes_) here.push_back(group);
   for (GroupId group : here) {
     const MetaStream* s = meta_->state().find(group);
-    if (s && s->replica_on(js_.self).v != 0) place(*s, live);
+    if (s && s->replica_on(js_.self).v != 0) place(*s);
   }
 }
 
@@ -144,7 +151,7 @@ void JetStream::resync() {
   std::erase_if(remotes_, [&](const auto& r) { return !meta_->state().find(r.first); });
   std::erase_if(offline_, [&](const auto& o) { return !meta_->state().find(o.first); });
   meta_->state().for_each([this](const MetaStream& s) {
-    place(s, true);
+    place(s);
     if (auto it = remotes_.find(s.group); it != remotes_.end()) it->second->resubscribe(s.config.subjects);
     return true;
   });
@@ -159,7 +166,9 @@ void JetStream::stream_leading(StreamHost& host, bool now) {
   const MetaStream* s = meta_->state().find(host.group_id());
   if (!s) return;
   propose_config(host, *s);
-  if (js_.cluster) unsettled_.insert(host.group_id());
+  if (!js_.cluster) return;
+  unsettled_.insert(host.group_id());
+  if (!host.group().alone()) js_.advisories.stream_elected(host, js_.server_name);
 }
 
 // ---- members as the meta group wants them --------------------------------------------------------
@@ -178,6 +187,7 @@ void JetStream::reconcile() {
     if (!leads || as_wanted(*host, *s)) unsettled_.erase(group);
   }
   leave_groups();
+  rehomer_->work();
   reconcile_timer_ = env_.loop.at(env_.clock.now() + kReconcilePeriod, [this] { reconcile(); });
 }
 
@@ -199,7 +209,7 @@ void JetStream::leave_groups() {
                               if (!conf || !here || raft::is_member(*conf, here->group().self())) return;
                               const MetaStream* s = meta_->state().find(group);
                               drop_host(group, true);
-                              if (s) place(*s, true);
+                              if (s) place(*s);
                             });
   }
 }
@@ -209,7 +219,9 @@ void JetStream::remove_peer(const MetaStream& s, NodeId node, MetaDone done) {
   for (NodeId peer : s.peers) current.push_back(node_of(peer));
   auto placed =
       cluster::place_replacement(s.config, current, node, place_nodes(), place_rules(), env_.random.next());
-  if (!placed.ok()) return fail_meta(placed.error, std::move(done));
+  if (!placed.complete()) {
+    return fail_meta(api::make_error(api::ErrCode::kPeerRemap), std::move(done));
+  }
   jetstream::MetaPeersCommand c;
   c.group = s.group;
   c.expected = s.peers_revision;

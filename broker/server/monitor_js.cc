@@ -1,7 +1,10 @@
 // The JetStream half of MonitorView: /jsz, /healthz and the JetStream block of /varz.
 #include <algorithm>
 
-#include "broker/server/consumer_host.h"
+#include "broker/raft/confchange.h"
+#include "broker/raft/quorum.h"
+#include "broker/server/cluster_side.h"
+#include "broker/server/group_view.h"
 #include "broker/server/monitor_view.h"
 #include "broker/server/version.h"
 
@@ -30,6 +33,7 @@ api::JsStats MonitorView::js_stats(const Account* account) const {
   s.reserved_memory = u.reserved_memory;
   s.reserved_storage = u.reserved_storage;
   for (const Account& a : n_.accounts) s.accounts += a.jetstream;
+  if (!account) s.ha_assets = ha_assets();
   s.api.level = kApiLevel;
   s.api.total = n_.jetstream->api.total;
   s.api.errors = n_.jetstream->api.errors;
@@ -41,12 +45,39 @@ std::optional<api::JsVarz> MonitorView::js_varz() const {
   api::JsVarz v;
   v.config = js_config();
   v.stats = js_stats(nullptr);
+  v.meta = meta_cluster(n_.jetstream->meta().leading());
   const auto& l = n_.options.jetstream.limits;
   v.limits = {l.max_request_batch, l.max_ack_pending, l.max_ha_assets, l.duplicate_window};
   return v;
 }
 
-api::StreamDetail MonitorView::stream_detail(StreamHost& s, const api::JszOptions& o) const {
+// Replicated groups with a member here.
+std::int64_t MonitorView::ha_assets() const {
+  std::int64_t n = n_.jetstream->meta().group().conf().voters.size() > 1;
+  for (const StreamHost* s : n_.jetstream->all_streams()) n += s->group().conf().voters.size() > 1;
+  return n;
+}
+
+std::optional<api::MetaCluster> MonitorView::meta_cluster(bool with_replicas) const {
+  const ClusterSide* cluster = n_.jetstream->context().cluster;
+  if (!cluster) return std::nullopt;
+  const replica::Group& g = n_.jetstream->meta().group();
+  api::MetaCluster m;
+  m.name = n_.options.cluster.name;
+  if (NodeId leader = n_.jetstream->meta_leader(); leader.v != 0) {
+    m.leader = cluster->name_of(leader);
+    m.peer = peer_text(leader);
+  }
+  if (with_replicas) m.replicas = peer_infos(g, *cluster);
+  m.cluster_size = static_cast<std::int64_t>(raft::members_of(g.conf()).size());
+  m.quorum_needed = static_cast<std::int64_t>(raft::majority_of(g.conf().voters.size()));
+  m.pending = static_cast<std::int64_t>(g.last().v - std::min(g.applied(), g.last()).v);
+  m.pending_requests = static_cast<std::int64_t>(n_.api->waiting());
+  m.snapshot_pending_entries = n_.jetstream->meta().since_checkpoint();
+  return m;
+}
+
+api::StreamDetail MonitorView::stream_detail(const StreamHost& s, const api::JszOptions& o) const {
   api::StreamInfo info = s.info();
   api::StreamDetail d;
   d.name = s.name();
@@ -54,9 +85,16 @@ api::StreamDetail MonitorView::stream_detail(StreamHost& s, const api::JszOption
   d.cluster = info.cluster;
   d.state = info.state;
   if (o.config) d.config = std::move(info.config);
+  if (o.raft && n_.mesh) d.raft_group = s.group_name();
   if (!o.consumers) return d;
-  for (const auto& [name, c] : s.consumers()) d.consumers.push_back(c->info(o.config));
+  d.consumers = s.consumer_infos(o.config);
+  if (!o.raft || !n_.mesh) return d;
+  for (const auto& c : d.consumers) d.consumer_raft_groups.push_back({c.name, d.raft_group});
   return d;
+}
+
+bool MonitorView::meta_leader() const {
+  return n_.jetstream && n_.jetstream->meta().leading();
 }
 
 api::Jsz MonitorView::jsz(const api::JszOptions& o) const {
@@ -67,14 +105,17 @@ api::Jsz MonitorView::jsz(const api::JszOptions& o) const {
   if (z.disabled) return z;
   z.config = js_config();
   z.stats = js_stats(nullptr);
+  z.meta = meta_cluster(true);
   for (StreamHost* s : n_.jetstream->all_streams()) {
+    auto consumers = static_cast<std::int64_t>(s->machine().consumers().size());
+    bool leads = s->group().leading() || s->group().alone();
     ++z.streams;
-    z.consumers += static_cast<std::int64_t>(s->machine().consumers().size());
+    z.consumers += consumers;
+    if (leads) ++z.streams_leader;
+    if (leads) z.consumers_leader += consumers;
     z.messages += s->machine().store().state().messages;
     z.bytes += s->machine().store().state().bytes;
   }
-  z.streams_leader = z.streams;
-  z.consumers_leader = z.consumers;
   if (!o.accounts && !o.streams && !o.consumers && o.account.empty()) return z;
   std::int64_t at = 0;
   for (Account& a : n_.accounts) {
@@ -84,66 +125,39 @@ api::Jsz MonitorView::jsz(const api::JszOptions& o) const {
     api::AccountDetail d;
     d.name = d.id = a.name;
     d.stats = js_stats(&a);
-    if (o.streams || o.consumers) {
-      for (StreamHost* s : n_.jetstream->streams(a)) d.streams.push_back(stream_detail(*s, o));
-    }
+    if (o.streams || o.consumers) add_streams(a, o, d);
     z.account_details.push_back(std::move(d));
   }
   return z;
 }
 
-namespace {
-api::Healthz unhealthy(int code, std::string type, std::string text) {
-  api::Healthz h;
-  h.status = code == 503 ? "unavailable" : "error";
-  h.status_code = code;
-  h.error = text;
-  h.errors.push_back({std::move(type), {}, {}, {}, std::move(text)});
-  return h;
+void MonitorView::add_streams(const Account& a, const api::JszOptions& o, api::AccountDetail& d) const {
+  for (StreamHost* s : n_.jetstream->streams(a)) {
+    bool leads = s->group().leading() || s->group().alone();
+    if (leads || !o.stream_leader_only) d.streams.push_back(stream_detail(*s, o));
+  }
 }
-}  // namespace
 
-api::Healthz MonitorView::healthz(const api::HealthzOptions& o) const {
-  if ((!o.stream.empty() && o.account.empty()) || (!o.consumer.empty() && o.stream.empty())) {
-    return unhealthy(400, "BAD_REQUEST",
-                     o.account.empty() ? "account must not be empty when checking stream health"
-                                       : "stream must not be empty when checking consumer health");
-  }
-  if (n_.stopping || n_.lame_duck) return unhealthy(503, "CONNECTION", "server is shutting down");
-  if (!n_.jetstream) {
-    if (!n_.options.jetstream.enabled && !o.js_enabled_only) return {};
-    return unhealthy(503, "JETSTREAM", "JetStream not enabled");
-  }
-  if (n_.jetstream->failed()) return unhealthy(503, "JETSTREAM", "the journal's disk failed");
-  if (o.js_enabled_only || o.js_server_only || o.js_meta_only) return {};
-  api::Healthz h;
-  bool found_stream = o.stream.empty(), found_consumer = o.consumer.empty();
-  for (StreamHost* s : n_.jetstream->all_streams()) {
-    if (!o.account.empty() && s->account().name != o.account) continue;
-    if (!o.stream.empty() && s->name() != o.stream) continue;
-    found_stream = true;
-    found_consumer = found_consumer || s->consumer(o.consumer) != nullptr;
-    if (std::string why = s->offline_reason(); !why.empty()) {
-      h.errors.push_back({"STREAM", s->account().name, s->name(), {}, "stream is offline: " + why});
-    }
-  }
-  for (const auto& s : n_.jetstream->offline_streams()) {
-    if (!o.account.empty() && s.account != o.account) continue;
-    if (!o.stream.empty() && s.name != o.stream) continue;
-    found_stream = found_consumer = true;
-    h.errors.push_back({"STREAM", s.account, s.name, {}, "stream is offline: " + s.why});
-  }
-  if (!o.account.empty() && !n_.find_account(o.account))
-    return unhealthy(404, "ACCOUNT", "account not found");
-  if (!found_stream) return unhealthy(404, "STREAM", "stream not found");
-  if (!found_consumer) return unhealthy(404, "CONSUMER", "consumer not found");
-  if (h.errors.empty()) return h;
-  h.status = "unavailable";
-  h.status_code = 503;
-  h.error =
-      "JetStream stream '" + h.errors[0].account + " > " + h.errors[0].stream + "': " + h.errors[0].error;
-  if (!o.details) h.errors.clear();
-  return h;
+api::Raftz MonitorView::raftz(const api::RaftzOptions& o) const {
+  api::Raftz z;
+  if (!n_.jetstream || !n_.mesh) return z;
+  const ClusterSide* cluster = n_.jetstream->context().cluster;
+  const Account* system = n_.system_account();
+  std::string meta_account = system ? system->name : "$SYS";
+  std::string account = o.account.empty() ? meta_account : o.account;
+  const std::string meta_name = "_meta_";
+  auto add = [&](const std::string& name, const replica::Group& g) {
+    if (!o.group.empty() && name != o.group) return;
+    api::RaftGroup shown = raft_group(g, cluster);
+    shown.system_account = true;
+    shown.traffic_account = meta_account;
+    z[account][name] = std::move(shown);
+  };
+  if (account == meta_account) add(meta_name, n_.jetstream->meta().group());
+  Account* a = n_.find_account(account);
+  if (!a) return z;
+  for (const StreamHost* s : n_.jetstream->streams(*a)) add(s->group_name(), s->group());
+  return z;
 }
 
 }  // namespace weir::server

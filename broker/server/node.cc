@@ -72,16 +72,14 @@ Status Node::Impl::open_jetstream() {
   access.each = [this](const std::function<void(Account&)>& visit) {
     for (Account& a : accounts) visit(a);
   };
-  jetstream = std::make_unique<JetStream>(env, options, tuning, router, *advisories,
-                                          std::move(access));
+  jetstream = std::make_unique<JetStream>(env, options, tuning, router, *advisories, std::move(access));
   api = std::make_unique<ApiServer>(env, options, router, *jetstream);
   for (Account& a : accounts) {
-    if (a.is_system) continue;
     api->attach(a);
     if (!a.jetstream) continue;
     a.acks = &api->acks(a);
   }
-  Status s = jetstream->open(name);
+  Status s = jetstream->open(name, id);
   if (!s) return s.error().within("Can't start JetStream");
   return ok();
 }
@@ -217,6 +215,7 @@ Status Node::start() {
   Impl& n = *impl_;
   n.advisories = std::make_unique<Advisories>(n.env, n.router, n.options.jetstream.domain);
   n.make_accounts();
+  n.advisories->set_system(n.system_account());
   RETURN_IF_ERROR(n.open_jetstream());
   if (n.options.cluster.present) {
     n.cluster = std::make_unique<Cluster>(n);
@@ -310,6 +309,20 @@ MonitorReply page(Result<Options> options, Encode&& encode) {
 
 }  // namespace
 
+namespace {
+MonitorReply health_reply(const api::Healthz& h) {
+  return {h.status_code ? h.status_code : 200, "application/json", api::encode_healthz(h)};
+}
+}  // namespace
+
+void Node::monitor(std::string_view path, std::string_view query, std::function<void(MonitorReply)> done) {
+  auto o = path == "/healthz" ? api::parse_healthz_query(query) : api::HealthzOptions();
+  if (!o || !o->safe_to_stop) return done(monitor(path, query));
+  ++impl_->http_requests[std::string(path)];
+  MonitorView(*impl_).safe_to_stop(
+      *o, [done = std::move(done)](const api::Healthz& h) { done(health_reply(h)); });
+}
+
 MonitorReply Node::monitor(std::string_view path, std::string_view query) {
   Impl& n = *impl_;
   MonitorView v(n);
@@ -332,13 +345,19 @@ MonitorReply Node::monitor(std::string_view path, std::string_view query) {
     return page(api::parse_accstatz_query(query),
                 [&](const auto& o) { return api::encode_accstatz(v.accstatz(o)); });
   }
-  if (path == "/jsz")
-    return page(api::parse_jsz_query(query), [&](const auto& o) { return api::encode_jsz(v.jsz(o)); });
+  if (path == "/jsz") {
+    auto o = api::parse_jsz_query(query);
+    if (o && o->leader_only && !v.meta_leader()) return {400, "text/plain", "filtered response: not leader"};
+    return page(std::move(o), [&](const auto& with) { return api::encode_jsz(v.jsz(with)); });
+  }
+  if (path == "/raftz")
+    return page(api::parse_raftz_query(query), [&](const auto& o) { return api::encode_raftz(v.raftz(o)); });
+  if (path == "/gatewayz") return {200, "application/json", api::encode_gatewayz(n.id, n.env.clock.wall())};
+  if (path == "/leafz") return {200, "application/json", api::encode_leafz(n.id, n.env.clock.wall())};
   if (path == "/healthz") {
     auto o = api::parse_healthz_query(query);
     if (!o) return bad_request(o.error());
-    api::Healthz h = v.healthz(*o);
-    return {h.status_code ? h.status_code : 200, "application/json", api::encode_healthz(h)};
+    return health_reply(v.healthz(*o));
   }
   n.http_requests.erase(std::string(path));  // only pages that exist are counted
   return {404, "text/plain", "404 page not found\n"};

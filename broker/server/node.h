@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,6 +57,9 @@ class Node {
   /// Serves "/varz", "/jsz", "/healthz", "/connz", ... (path without base path, query without '?').
   /// Unknown paths give 404. On the loop's thread.
   MonitorReply monitor(std::string_view path, std::string_view query);
+  /// As monitor(), also for pages that other nodes have to be asked for ("/healthz?safe-to-stop=1"). `done`
+  /// runs once, on the loop's thread, perhaps before this returns; not after the node is gone.
+  void monitor(std::string_view path, std::string_view query, std::function<void(MonitorReply)> done);
   /// The HTTP listener's bound address, for /varz and the ports file.
   void set_monitor_endpoint(const env::Endpoint& at);
 

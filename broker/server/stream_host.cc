@@ -221,7 +221,8 @@ std::optional<api::ApiError> StreamHost::refuse_publish(const session::Inbound&)
   }
   std::uint64_t used = file_ ? js_.file_bytes : js_.memory_bytes;
   std::uint64_t most = file_ ? js_.file_bytes_max : js_.memory_bytes_max;
-  std::uint64_t own_used = file_ ? account_.js_file_bytes : account_.js_memory_bytes;
+  std::uint64_t own_used = file_ ? account_.js_file_bytes + account_.js_others_file_bytes
+                                 : account_.js_memory_bytes + account_.js_others_memory_bytes;
   std::int64_t own_most = file_ ? account_.js_limits.max_store : account_.js_limits.max_memory;
   if (own_most >= 0 && own_used > static_cast<std::uint64_t>(own_most)) {
     return api::make_error(ErrCode::kAccountResourcesExceeded);
@@ -564,59 +565,6 @@ std::vector<store::CatalogEdit> StreamHost::machine_edits_gone() const {
     return true;
   });
   return edits;
-}
-
-// ---- figures ---------------------------------------------------------------------------------
-
-std::string StreamHost::offline_reason() const {
-  return group_.why_stopped() ? group_.why_stopped()->detail : std::string();
-}
-
-std::optional<api::ClusterInfo> StreamHost::cluster_info() const {
-  api::ClusterInfo c;
-  c.name = js_.cluster_name;
-  if (!js_.cluster) {
-    c.leader = js_.server_name;
-    return c;
-  }
-  c.raft_group =
-      "S-R" + std::to_string(group_.conf().voters.size()) + "F-" + std::to_string(identity_.group.v);
-  NodeId leader = node_of(group_.leader());
-  if (leader.v != 0) c.leader = js_.cluster->name_of(leader);
-  if (group_.leading()) c.leader_since = leader_since_;
-  if (!group_.core()) return c;
-  RaftIndex last = group_.last();
-  for (const auto& peer : group_.core()->peers()) {
-    api::PeerInfo p;
-    p.name = js_.cluster->name_of(peer.id);
-    p.offline = !js_.cluster->connected(node_of(peer.id));
-    p.lag = last > peer.match ? last - peer.match : 0;
-    p.current = !p.offline && peer.active && peer.match >= group_.commit();
-    p.peer = p.name;
-    p.pending = !peer.voter;
-    c.replicas.push_back(std::move(p));
-  }
-  return c;
-}
-
-api::StreamInfo StreamHost::info(bool with_config) const {
-  const auto& st = store_->state();
-  api::StreamInfo i;
-  if (with_config) i.config = machine_->config();
-  i.created = machine_->created();
-  i.state.messages = st.messages;
-  i.state.bytes = st.bytes;
-  i.state.first_seq = st.first_seq;
-  i.state.first_ts = st.first_time;
-  i.state.last_seq = st.last_seq;
-  i.state.last_ts = st.last_time;
-  i.state.num_subjects = static_cast<std::int64_t>(st.subjects);
-  i.state.num_deleted = static_cast<std::int64_t>(st.deleted);
-  i.state.consumer_count = static_cast<std::int64_t>(machine_->consumers().size());
-  i.domain = js_.options.jetstream.domain;
-  i.cluster = cluster_info();
-  i.ts = js_.env.clock.wall();
-  return i;
 }
 
 }  // namespace weir::server

@@ -98,6 +98,12 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
 
   api::StreamInfo info(bool with_config = true) const;
   std::optional<api::ClusterInfo> cluster_info() const;
+  /// Of all consumers, by name. On a replica that does not lead: what is committed.
+  std::vector<api::ConsumerInfo> consumer_infos(bool with_config) const;
+  /// "S-R3F-7": replicas, file or memory, number of the group.
+  std::string group_name() const;
+  /// Its state is being fetched from another replica.
+  bool fetching() const { return fetch_ != nullptr; }
   /// Empty, or why the stream does not serve.
   std::string offline_reason() const;
 
@@ -162,8 +168,8 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   replica::Group group_;
   bool started_ = false;
   bool destroyed_ = false;
-  bool led_alone_ = false;             // as the consumers were started
-  bool asking_lead_ = false;           // whether this replica still leads
+  bool led_alone_ = false;    // as the consumers were started
+  bool asking_lead_ = false;  // whether this replica still leads
   std::unordered_map<std::uint32_t, ConsumerHost*> consumers_by_id_;
   std::unique_ptr<StateFetch> fetch_;  // this replica is behind the log
   std::vector<std::unique_ptr<session::Subscription>> subscriptions_;

@@ -130,12 +130,20 @@ void SysService::answer(const Request& r, std::string_view verb, bool ping) {
                        wrap([&](const auto& o) { return api::encode_subsz(v.subsz(o)); }));
   }
   if (verb == "JSZ") {
-    return answer_with(r, api::decode_sys_jsz(r.body), ping,
+    auto decoded = api::decode_sys_jsz(r.body);
+    if (decoded && decoded->options.leader_only && !v.meta_leader()) return;
+    return answer_with(r, std::move(decoded), ping,
                        wrap([&](const auto& o) { return api::encode_jsz(v.jsz(o)); }));
   }
-  if (verb == "HEALTHZ") {
-    return answer_with(r, api::decode_sys_healthz(r.body), ping,
-                       wrap([&](const auto& o) { return api::encode_healthz(v.healthz(o)); }));
+  if (verb == "HEALTHZ" || verb == "SAFETOSTOP") return health(r, verb == "SAFETOSTOP", ping);
+  if (verb == "RAFTZ") {
+    return answer_with(r, api::decode_sys_raftz(r.body), ping,
+                       wrap([&](const auto& o) { return api::encode_raftz(v.raftz(o)); }));
+  }
+  if (verb == "GATEWAYZ" || verb == "LEAFZ") {
+    auto encode = verb == "LEAFZ" ? api::encode_leafz : api::encode_gatewayz;
+    return answer_with(r, api::decode_sys_ping(r.body), ping,
+                       wrap([&](const auto&) { return encode(n_.id, n_.env.clock.wall()); }));
   }
   if (verb == "ACCSTATZ") {
     return answer_with(r, api::decode_sys_accstatz(r.body), ping,
@@ -149,7 +157,20 @@ void SysService::answer(const Request& r, std::string_view verb, bool ping) {
     return answer_with(r, api::decode_sys_routez(r.body), ping,
                        wrap([&](const auto& o) { return api::encode_routez(v.routez(o)); }));
   }
-  // Others (gateways, leafnodes, profiles) are not built: silence is what an excluded server gives.
+  // Others (profiles, queues) are not built: silence is what an excluded server gives.
+}
+
+void SysService::health(const Request& r, bool safe_to_stop, bool ping) {
+  api::ServerIdentity me = view_.identity();
+  auto decoded = api::decode_sys_healthz(r.body);
+  if (!decoded) return reply(r, api::encode_sys_error(me, 400, decoded.error().detail));
+  if (ping && !decoded->filter.accepts(me)) return;
+  const api::HealthzOptions& o = decoded->options;
+  if (!safe_to_stop && !o.safe_to_stop)
+    return reply(r, api::encode_sys_reply(me, api::encode_healthz(view_.healthz(o))));
+  view_.safe_to_stop(o, [this, r, alive = std::weak_ptr<int>(alive_)](const api::Healthz& h) {
+    if (!alive.expired()) reply(r, api::encode_sys_reply(view_.identity(), api::encode_healthz(h)));
+  });
 }
 
 void SysService::user_info(const Request& r) {

@@ -40,6 +40,7 @@ class SysService {
   void handle(const Request& r);
   void answer(const Request& r, std::string_view verb, bool ping);
   void user_info(const Request& r);
+  void health(const Request& r, bool safe_to_stop, bool ping);
   void push_statsz();
   void reply(const Request& r, std::string_view body);
   template <class Decoded, class Encode>
@@ -51,6 +52,7 @@ class SysService {
   std::deque<Request> queue_;
   env::TimerId timer_ = 0;
   Nanos next_push_ = kSecond;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 }  // namespace weir::server

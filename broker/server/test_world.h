@@ -213,10 +213,12 @@ struct TestMessage {
 
 class TestClient {
  public:
-  explicit TestClient(TestWorld& w) : w_(w) {}
+  explicit TestClient(TestWorld& w) : TestClient(w.transport, w.loop) {}
+  /// Of any node that listens on `transport`; `loop` is that node's.
+  TestClient(PipeTransport& transport, env::testing::SimLoop& loop) : transport_(transport), loop_(loop) {}
 
   bool connect(const std::string& more = "") {
-    pipe_ = w_.transport.connect();
+    pipe_ = transport_.connect();
     if (!pipe_) return false;
     run();
     send(
@@ -227,7 +229,7 @@ class TestClient {
     return !closed();
   }
   void send(std::string text) {
-    w_.loop.post([p = pipe_, text = std::move(text)] {
+    loop_.post([p = pipe_, text = std::move(text)] {
       if (p->handler && !p->paused) p->handler->data(as_span(text));
     });
   }
@@ -239,7 +241,7 @@ class TestClient {
     send("PUB " + subject + " " + (reply.empty() ? "" : reply + " ") + std::to_string(body.size()) + "\r\n" +
          body + "\r\n");
   }
-  void run(Nanos d = 2 * kMillisecond) { w_.loop.run_for(d); }
+  void run(Nanos d = 2 * kMillisecond) { loop_.run_for(d); }
 
   /// Everything received so far, as messages; other lines go to `lines`.
   std::vector<TestMessage> take() {
@@ -268,7 +270,7 @@ class TestClient {
            std::to_string(block.size() + body.size()) + "\r\n" + block + body + "\r\n");
     }
     std::optional<TestMessage> found;
-    w_.loop.run_until([&] { return closed() || (found = pick(inbox)).has_value(); }, limit);
+    loop_.run_until([&] { return closed() || (found = pick(inbox)).has_value(); }, limit);
     return found;
   }
   /// As ask; the reply as JSON. No reply is a test failure.
@@ -296,7 +298,7 @@ class TestClient {
     pipe_->stalled = on;
     if (on) return;
     pipe_->to_client += std::exchange(pipe_->unread, {});
-    w_.loop.post([p = pipe_] {
+    loop_.post([p = pipe_] {
       if (p->handler) p->handler->drained();
     });
   }
@@ -307,7 +309,7 @@ class TestClient {
     pipe_->unread.erase(0, n);
   }
   void hang_up() {
-    w_.loop.post([p = pipe_] {
+    loop_.post([p = pipe_] {
       if (auto* h = std::exchange(p->handler, nullptr)) h->closed("");
     });
     run();
@@ -368,7 +370,8 @@ class TestClient {
   }
 
   static inline int made_ = 0;
-  TestWorld& w_;
+  PipeTransport& transport_;
+  env::testing::SimLoop& loop_;
   std::string id_ = "c" + std::to_string(++made_);
   std::shared_ptr<Pipe> pipe_;
   std::string in_;

@@ -1,0 +1,451 @@
+// Three whole nodes on a seeded network: what clients and operators see of a cluster.
+#include "broker/server/cluster_world.h"
+
+namespace weir::server {
+namespace {
+
+using testing::at;
+using testing::ClusterClient;
+using testing::ClusterWorld;
+using testing::TestMessage;
+using testing::text_at;
+
+/// Follows "a.b", and says what the whole text was if there is nothing.
+std::size_t size_at(const api::JsonValue& v, std::string_view path) {
+  const auto* p = at(v, path);
+  return p && p->array() ? p->array()->size() : 0;
+}
+
+struct Site : ClusterWorld {
+  explicit Site(std::size_t n = 3, std::uint64_t seed = 1) : ClusterWorld(n, seed) {}
+  /// The node that leads the stream, as its info says.
+  std::size_t leader_of(ClusterClient& c, const std::string& stream) {
+    return index(text_at(c.request("$JS.API.STREAM.INFO." + stream), "cluster.leader"));
+  }
+  std::size_t other_than(std::size_t a, std::size_t b) { return 3 - a - b; }
+  bool replicas_current(ClusterClient& c, const std::string& stream, std::size_t count) {
+    auto info = c.request("$JS.API.STREAM.INFO." + stream);
+    for (std::size_t i = 0; i < count; ++i) {
+      std::string p = "cluster.replicas." + std::to_string(i);
+      if (text_at(info, p + ".current") != "true" || text_at(info, p + ".pending") == "true") return false;
+    }
+    return size_at(info, "cluster.replicas") == count;
+  }
+  void await_replicas(ClusterClient& c, const std::string& stream, std::size_t count) {
+    EXPECT_TRUE(eventually([&] { return replicas_current(c, stream, count); }))
+        << c.ask("$JS.API.STREAM.INFO." + stream)->body;
+  }
+  /// As until(), but `stop` may run the world itself.
+  bool eventually(const std::function<bool()>& stop, Nanos limit = 30 * kSecond) {
+    Mono end = time.now() + limit;
+    while (time.now() < end) {
+      if (stop()) return true;
+      run(50 * kMillisecond);
+    }
+    return false;
+  }
+};
+
+TEST(NodeCluster, FormsAndShowsTheMetaGroup) {
+  Site w;
+  w.start();
+  std::string leader = w.meta_leader(0);
+  for (std::size_t i = 0; i < 3; ++i) {
+    auto jsz = w.page(i, "/jsz");
+    EXPECT_EQ(text_at(jsz, "meta_cluster.name"), "C");
+    EXPECT_EQ(text_at(jsz, "meta_cluster.leader"), leader);
+    EXPECT_EQ(text_at(jsz, "meta_cluster.peer").size(), 8u);
+    EXPECT_EQ(text_at(jsz, "meta_cluster.cluster_size"), "3");
+    EXPECT_EQ(text_at(jsz, "meta_cluster.quorum_needed"), "2");
+    EXPECT_EQ(size_at(jsz, "meta_cluster.replicas"), 2u);
+    EXPECT_EQ(w.status(i, "/jsz", "leader-only=1"), w.index(leader) == i ? 200 : 400);
+  }
+  auto meta = w.page(w.index(leader), "/jsz");
+  for (int i = 0; i < 2; ++i) {
+    std::string p = "meta_cluster.replicas." + std::to_string(i);
+    EXPECT_EQ(text_at(meta, p + ".current"), "true");
+    EXPECT_NE(text_at(meta, p + ".name"), leader);
+    EXPECT_EQ(text_at(meta, p + ".offline"), "");
+  }
+  auto raftz = w.page(w.index(leader), "/raftz");
+  EXPECT_EQ(text_at(*at(raftz, "$SYS")->find("_meta_"), "state"), "LEADER");
+}
+
+TEST(NodeCluster, AStreamIsTheSameFromEveryNode) {
+  Site w;
+  w.start();
+  std::vector<std::unique_ptr<ClusterClient>> c;
+  for (std::size_t i = 0; i < 3; ++i) {
+    c.push_back(std::make_unique<ClusterClient>(w, i));
+    ASSERT_TRUE(c[i]->login());
+  }
+  EXPECT_EQ(c[0]->create_stream("S", 3), "");
+  EXPECT_EQ(c[1]->create_stream("R", 1), "");
+  EXPECT_EQ(c[2]->create_consumer("S", "k"), "");
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(c[static_cast<std::size_t>(i % 3)]->publish("S.a"), i + 1);
+  std::string leader;
+  for (auto& client : c) {
+    auto info = client->request("$JS.API.STREAM.INFO.S");
+    EXPECT_EQ(text_at(info, "state.messages"), "9");
+    EXPECT_EQ(size_at(info, "cluster.replicas"), 2u);
+    EXPECT_EQ(text_at(info, "cluster.raft_group").substr(0, 6), "S-R3F-");
+    leader = text_at(info, "cluster.leader");
+    auto consumer = client->request("$JS.API.CONSUMER.INFO.S.k");
+    EXPECT_EQ(text_at(consumer, "cluster.leader"), leader);
+    EXPECT_EQ(size_at(consumer, "cluster.replicas"), 2u);
+    EXPECT_EQ(text_at(consumer, "num_pending"), "9");
+    auto account = client->request("$JS.API.INFO");
+    EXPECT_EQ(text_at(account, "streams"), "2");
+    EXPECT_EQ(text_at(account, "consumers"), "1");
+  }
+  w.await_replicas(*c[0], "S", 2);
+  // Storage counts each replica.
+  std::uint64_t bytes = parse_u64(text_at(c[0]->request("$JS.API.STREAM.INFO.S"), "state.bytes")).value_or(0);
+  EXPECT_EQ(text_at(c[1]->request("$JS.API.INFO"), "storage"), std::to_string(3 * bytes));
+  std::int64_t led = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    auto jsz = w.page(i, "/jsz", "streams=1&consumers=1&raft=1");
+    led += static_cast<std::int64_t>(parse_u64(text_at(jsz, "streams_leader")).value_or(0));
+    EXPECT_GE(size_at(jsz, "account_details.0.stream_detail"), 1u);
+    EXPECT_EQ(w.status(i, "/healthz", "account=A&stream=S&consumer=k"), 200);
+    auto raftz = w.page(i, "/raftz", "acc=A");
+    EXPECT_NE(at(raftz, "A"), nullptr);
+  }
+  EXPECT_EQ(led, 2);
+  auto only = w.page(w.index(leader), "/jsz", "streams=1&stream-leader-only=1");
+  EXPECT_EQ(text_at(only, "account_details.0.stream_detail.0.cluster.leader"), leader);
+}
+
+TEST(NodeCluster, GoesOnWithoutTheLeaderAndTakesItBack) {
+  Site w;
+  w.start();
+  std::size_t lead = 0;
+  {
+    ClusterClient c(w, 0);
+    ASSERT_TRUE(c.login());
+    EXPECT_EQ(c.create_stream("S", 3), "");
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(c.publish("S.a"), i + 1);
+    lead = w.leader_of(c, "S");
+  }
+  std::string dead = "n" + std::to_string(lead + 1);
+  w[lead].kill();
+  ClusterClient c(w, (lead + 1) % 3);
+  ASSERT_TRUE(c.login());
+  EXPECT_TRUE(w.eventually([&] { return c.publish("S.a") == 6; }, 10 * kSecond));
+  w.run(3 * kSecond);
+  auto info = c.request("$JS.API.STREAM.INFO.S");
+  EXPECT_NE(text_at(info, "cluster.leader"), dead);
+  for (int i = 0; i < 2; ++i) {
+    std::string p = "cluster.replicas." + std::to_string(i);
+    bool is_dead = text_at(info, p + ".name") == dead;
+    EXPECT_EQ(text_at(info, p + ".offline"), is_dead ? "true" : "");
+    EXPECT_EQ(text_at(info, p + ".current"), is_dead ? "false" : "true");
+    if (!is_dead) continue;
+    EXPECT_GT(parse_u64(text_at(info, p + ".active")).value_or(0), 2u * kSecond);
+    EXPECT_NE(text_at(info, p + ".lag"), "");
+  }
+  EXPECT_EQ(w.status((lead + 1) % 3, "/healthz", "account=A&stream=S"), 200);
+  w.start(lead);
+  w.await_replicas(c, "S", 2);
+  EXPECT_TRUE(w.eventually([&] { return w.status(lead, "/healthz", "account=A&stream=S") == 200; }));
+}
+
+TEST(NodeCluster, HealthTellsLivenessFromReadiness) {
+  Site w;
+  w.start(0);
+  w.run(3 * kSecond);
+  // One of three: no meta leader. The process is well nevertheless, or nobody would start the second one.
+  for (const char* probe : {"js-enabled-only=true", "js-server-only=true", "js-enabled=1"}) {
+    EXPECT_EQ(w.status(0, "/healthz", probe), 200) << probe;
+  }
+  EXPECT_EQ(w.status(0, "/healthz", "js-meta-only=true"), 503);
+  EXPECT_EQ(w.status(0, "/healthz"), 503);
+  auto h = w.page(0, "/healthz", "details=true");
+  EXPECT_EQ(text_at(h, "errors.0.type"), "JETSTREAM");
+  EXPECT_EQ(text_at(h, "errors.0.error"), "JetStream has not established contact with a meta leader");
+  w.start(1);
+  w.start(2);
+  ASSERT_TRUE(w.until([&] { return w.settled(); }));
+  ASSERT_TRUE(w.eventually([&] { return w.status(0, "/healthz") == 200; }));
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  w.await_replicas(c, "S", 2);
+  EXPECT_EQ(w.status(0, "/healthz", "account=A&stream=none"), 404);
+  EXPECT_EQ(w.status(0, "/healthz", "account=A&stream=S&consumer=none"), 404);
+  EXPECT_EQ(w.status(0, "/healthz", "account=none"), 404);
+  EXPECT_EQ(w.status(0, "/healthz", "stream=S"), 400);
+  w[1].kill();
+  w[2].kill();
+  w.run(8 * kSecond);
+  EXPECT_EQ(w.status(0, "/healthz", "js-server-only=true"), 200);
+  EXPECT_EQ(w.status(0, "/healthz"), 503);
+}
+
+TEST(NodeCluster, StepDownMovesLeadership) {
+  Site w;
+  w.start();
+  ClusterClient c(w, 0), sys(w, 1);
+  ASSERT_TRUE(c.login());
+  ASSERT_TRUE(sys.login("sys"));
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  EXPECT_EQ(c.create_consumer("S", "k"), "");
+  w.await_replicas(c, "S", 2);
+  std::size_t before = w.leader_of(c, "S");
+  std::size_t wanted = (before + 1) % 3;
+  std::string preferred = "{\"placement\":{\"preferred\":\"n" + std::to_string(wanted + 1) + "\"}}";
+  auto r = c.request("$JS.API.STREAM.LEADER.STEPDOWN.S", preferred);
+  EXPECT_EQ(text_at(r, "success"), "true") << c.error_of(r);
+  EXPECT_TRUE(w.eventually([&] { return w.leader_of(c, "S") == wanted; }, 5 * kSecond));
+  r = c.request("$JS.API.CONSUMER.LEADER.STEPDOWN.S.k");
+  EXPECT_EQ(text_at(r, "success"), "true") << c.error_of(r);
+  EXPECT_TRUE(w.eventually([&] { return w.leader_of(c, "S") != wanted; }, 5 * kSecond));
+  EXPECT_EQ(
+      c.error_of(c.request("$JS.API.STREAM.LEADER.STEPDOWN.S", "{\"placement\":{\"preferred\":\"n9\"}}")),
+      "10005");
+  std::string meta = w.meta_leader(0);
+  EXPECT_EQ(c.error_of(c.request("$JS.API.META.LEADER.STEPDOWN")), "10003");
+  r = sys.request("$JS.API.META.LEADER.STEPDOWN");
+  EXPECT_EQ(text_at(r, "success"), "true") << sys.error_of(r);
+  EXPECT_TRUE(w.until([&] { return w.settled() && w.meta_leader(0) != meta; }));
+}
+
+TEST(NodeCluster, ANodeIsRemovedAndItsStreamsFindOthers) {
+  Site w(4);
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(c.create_stream("S" + std::to_string(i), 3), "");
+  w.await_replicas(c, "S0", 2);
+  // Any node but the client's, whatever it leads.
+  ClusterClient sys(w, 0);
+  ASSERT_TRUE(sys.login("sys"));
+  sys.sub("$JS.EVENT.ADVISORY.SERVER.>", "removed");
+  EXPECT_EQ(sys.error_of(sys.request("$JS.API.SERVER.REMOVE", "{\"peer\":\"n9\"}")), "10044");
+  w[3].kill();
+  auto r = sys.request("$JS.API.SERVER.REMOVE", "{\"peer\":\"n4\"}");
+  EXPECT_EQ(text_at(r, "success"), "true") << sys.error_of(r);
+  EXPECT_TRUE(w.eventually([&] {
+    for (int i = 0; i < 4; ++i) {
+      auto info = c.request("$JS.API.STREAM.INFO.S" + std::to_string(i));
+      if (size_at(info, "cluster.replicas") != 2) return false;
+      for (int k = 0; k < 2; ++k) {
+        std::string p = "cluster.replicas." + std::to_string(k);
+        if (text_at(info, p + ".name") == "n4" || text_at(info, p + ".current") != "true") return false;
+      }
+    }
+    return true;
+  }));
+  auto jsz = w.page(w.index(w.meta_leader(0)), "/jsz");
+  EXPECT_EQ(text_at(jsz, "meta_cluster.cluster_size"), "3");
+  auto told = sys.take("removed");
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(text_at(told[0].json(), "server"), "n4");
+  // A start after the removal is a wish to come back.
+  w.start(3);
+  EXPECT_TRUE(w.eventually([&] {
+    return text_at(w.page(w.index(w.meta_leader(0)), "/jsz"), "meta_cluster.cluster_size") == "4";
+  }));
+}
+
+TEST(NodeCluster, APeerIsRemovedFromAStream) {
+  Site w(4);
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(c.publish("S.a"), i + 1);
+  w.await_replicas(c, "S", 2);
+  auto info = c.request("$JS.API.STREAM.INFO.S");
+  std::string gone = text_at(info, "cluster.replicas.0.name");
+  // By the id that peers show, too.
+  auto r = c.request("$JS.API.STREAM.PEER.REMOVE.S",
+                     "{\"peer\":\"" + text_at(info, "cluster.replicas.0.peer") + "\"}");
+  EXPECT_EQ(text_at(r, "success"), "true") << c.error_of(r);
+  EXPECT_TRUE(w.eventually([&] {
+    auto now = c.request("$JS.API.STREAM.INFO.S");
+    for (int k = 0; k < 2; ++k) {
+      if (text_at(now, "cluster.replicas." + std::to_string(k) + ".name") == gone) return false;
+    }
+    return w.replicas_current(c, "S", 2);
+  }));
+  EXPECT_EQ(c.publish("S.a"), 21);
+  EXPECT_EQ(c.error_of(c.request("$JS.API.STREAM.PEER.REMOVE.S", "{\"peer\":\"" + gone + "\"}")), "10040");
+  EXPECT_EQ(c.create_stream("T", 3), "");
+  EXPECT_EQ(c.error_of(c.request("$JS.API.STREAM.PEER.REMOVE.none", "{\"peer\":\"n1\"}")), "10059");
+}
+
+TEST(NodeCluster, APeerStaysWhenNobodyCanTakeItsPlace) {
+  Site w;
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  EXPECT_EQ(c.error_of(c.request("$JS.API.STREAM.PEER.REMOVE.S", "{\"peer\":\"n2\"}")), "10075");
+  w.run(2 * kSecond);
+  EXPECT_EQ(size_at(c.request("$JS.API.STREAM.INFO.S"), "cluster.replicas"), 2u);
+}
+
+TEST(NodeCluster, AdvisoriesComeOncePerChange) {
+  Site w;
+  w.start();
+  ClusterClient c(w, 0), listener(w, 1), sys(w, 2);
+  ASSERT_TRUE(c.login());
+  ASSERT_TRUE(listener.login());
+  ASSERT_TRUE(sys.login("sys"));
+  listener.sub("$JS.EVENT.ADVISORY.>", "e");
+  sys.sub("$JS.EVENT.ADVISORY.>", "e");
+  w.run(kSecond);
+  auto told = [&](ClusterClient& by) {
+    std::map<std::string, int> subjects;
+    for (const auto& m : by.take("e"))
+      ++subjects[m.subject.substr(std::string("$JS.EVENT.ADVISORY.").size())];
+    return subjects;
+  };
+  using Told = std::map<std::string, int>;
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(c.create_stream("S" + std::to_string(i), 1 + 2 * (i % 2)), "");
+  w.run(kSecond);
+  EXPECT_EQ(told(listener), (Told{{"STREAM.CREATED.S0", 1},
+                                  {"STREAM.CREATED.S1", 1},
+                                  {"STREAM.CREATED.S2", 1},
+                                  {"STREAM.LEADER_ELECTED.S1", 1}}));
+  EXPECT_EQ(told(sys), (Told{{"STREAM.LEADER_ELECTED.S1", 1}}));
+  EXPECT_EQ(c.create_consumer("S1", "k"), "");
+  (void)c.request("$JS.API.STREAM.UPDATE.S0", "{\"name\":\"S0\",\"subjects\":[\"S0.>\"],\"max_msgs\":9}");
+  w.run(kSecond);
+  EXPECT_EQ(told(listener), (Told{{"CONSUMER.CREATED.S1.k", 1}, {"STREAM.UPDATED.S0", 1}}));
+  (void)c.request("$JS.API.STREAM.LEADER.STEPDOWN.S1");
+  w.run(3 * kSecond);
+  EXPECT_EQ(told(listener), (Told{{"STREAM.LEADER_ELECTED.S1", 1}, {"CONSUMER.LEADER_ELECTED.S1.k", 1}}));
+  (void)sys.request("$JS.API.META.LEADER.STEPDOWN");
+  w.run(3 * kSecond);
+  EXPECT_EQ(told(sys)["DOMAIN.LEADER_ELECTED"], 1);
+  (void)c.request("$JS.API.STREAM.DELETE.S2");
+  w.run(kSecond);
+  EXPECT_EQ(told(listener), (Told{{"STREAM.DELETED.S2", 1}}));
+}
+
+TEST(NodeCluster, LostQuorumIsToldOnce) {
+  Site w;
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  EXPECT_EQ(c.create_consumer("S", "k"), "");
+  c.sub("$JS.EVENT.ADVISORY.*.QUORUM_LOST.>", "lost");
+  w.await_replicas(c, "S", 2);
+  w[1].kill();
+  w.run(12 * kSecond);
+  EXPECT_EQ(c.take("lost").size(), 0u);
+  w[2].kill();
+  w.run(60 * kSecond);
+  auto lost = c.take("lost");
+  ASSERT_EQ(lost.size(), 2u);
+  EXPECT_EQ(lost[0].subject, "$JS.EVENT.ADVISORY.STREAM.QUORUM_LOST.S");
+  EXPECT_EQ(size_at(lost[0].json(), "replicas"), 2u);
+  EXPECT_EQ(lost[1].subject, "$JS.EVENT.ADVISORY.CONSUMER.QUORUM_LOST.S.k");
+}
+
+TEST(NodeCluster, SaysWhetherANodeMayBeStopped) {
+  Site w;
+  w.start();
+  ClusterClient c(w, 0), sys(w, 0);
+  ASSERT_TRUE(c.login());
+  ASSERT_TRUE(sys.login("sys"));
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  EXPECT_EQ(c.create_stream("R", 1), "");
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(c.publish("S.a"), i + 1);
+  w.await_replicas(c, "S", 2);
+  auto ask = [&](std::size_t node) {
+    MonitorReply got;
+    got.status = 0;
+    w[node].node->monitor("/healthz", "safe-to-stop=true&details=1",
+                          [&](MonitorReply r) { got = std::move(r); });
+    EXPECT_TRUE(w.until([&] { return got.status != 0; }, 5 * kSecond));
+    return got;
+  };
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(ask(i).status, 200) << ask(i).body;
+    auto r = sys.request("$SYS.REQ.SERVER." + w[i].node->id() + ".SAFETOSTOP");
+    EXPECT_EQ(text_at(r, "data.status"), "ok");
+  }
+  w[2].kill();
+  w.run(3 * kSecond);
+  for (std::size_t i = 0; i < 2; ++i) {
+    auto r = ask(i);
+    EXPECT_EQ(r.status, 503);
+    EXPECT_NE(r.body.find("stream 'A > S' would be without a majority"), std::string::npos) << r.body;
+    EXPECT_NE(r.body.find("meta group would be without"), std::string::npos) << r.body;
+    EXPECT_EQ(r.body.find("A > R"), std::string::npos) << "waiting does not make one replica two";
+  }
+  w.start(2);
+  EXPECT_TRUE(w.eventually([&] { return ask(0).status == 200 && ask(1).status == 200; }));
+  // Two that want to go at the same time: the second one waits for the first.
+  w[1].node->lame_duck([] {});
+  w.run(kSecond);
+  EXPECT_EQ(ask(0).status, 503);
+  EXPECT_EQ(ask(1).status, 200);
+}
+
+TEST(NodeCluster, EveryNodeAnswersPings) {
+  Site w;
+  w.start();
+  ClusterClient sys(w, 0);
+  ASSERT_TRUE(sys.login("sys"));
+  w.run(kSecond);
+  for (const char* verb : {"", ".STATSZ", ".VARZ", ".JSZ", ".HEALTHZ", ".RAFTZ", ".ROUTEZ", ".CONNZ",
+                           ".SUBSZ", ".ACCOUNTZ", ".GATEWAYZ", ".LEAFZ", ".IDZ", ".SAFETOSTOP"}) {
+    std::string inbox = sys.new_inbox();
+    sys.pub("$SYS.REQ.SERVER.PING" + std::string(verb), "", inbox);
+    w.run(kSecond);
+    std::set<std::string> names;
+    for (const auto& m : sys.take()) {
+      auto v = m.json();
+      names.insert(text_at(v, "server.name") + text_at(v, "name"));
+    }
+    EXPECT_EQ(names, (std::set<std::string>{"n1", "n2", "n3"})) << verb;
+  }
+  std::string inbox = sys.new_inbox();
+  sys.pub("$SYS.REQ.SERVER.PING.JSZ", "{\"leader_only\":true}", inbox);
+  w.run(kSecond);
+  auto got = sys.take();
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(text_at(got[0].json(), "server.name"), w.meta_leader(0));
+}
+
+TEST(NodeCluster, AccountLimitsHoldOverTheCluster) {
+  Site w;
+  for (auto& n : w.nodes) {
+    auto& js = *n->options.accounts[0].jetstream;
+    js.max_store = 30'000;
+    js.max_consumers = 2;
+  }
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  for (int i = 0; i < 3; ++i) {
+    std::string name = "S" + std::to_string(i);
+    EXPECT_EQ(c.create_stream(name, 1, ",\"placement\":{\"tags\":[\"rack:" + std::to_string(i + 1) + "\"]}"),
+              "");
+  }
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(c.create_consumer("S" + std::to_string(i), "k"), "");
+    w.run(2 * kSecond);
+  }
+  EXPECT_EQ(c.create_consumer("S2", "k"), "10026");
+  // Each stream alone is far from the limit.
+  std::string body(1000, 'x');
+  int stored = 0;
+  std::int64_t last = 0;
+  for (int i = 0; i < 60 && last >= 0; ++i) {
+    last = c.publish("S" + std::to_string(i % 3) + ".a", body);
+    if (last > 0) ++stored;
+    w.run(500 * kMillisecond);
+  }
+  EXPECT_EQ(last, -10002);
+  EXPECT_GT(stored, 24);
+  EXPECT_LT(stored, 34);
+}
+
+}  // namespace
+}  // namespace weir::server

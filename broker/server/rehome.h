@@ -1,0 +1,38 @@
+// broker/server/rehome.h - streams that miss a replica get a new one.
+//
+// Room:    shell. Thread: the shard. Owner: JetStream. Acts on the leader of the meta group only.
+// When:    a node was removed by an operator, or a stream has fewer replicas than it asks for because there
+//          was no node for them. A node that is merely down keeps its replicas: it is expected back.
+// Pace:    a few streams at a time, each placed with what the ones before took; what cannot be placed is
+//          tried again when a node comes.
+#pragma once
+
+#include <memory>
+
+#include "broker/env/env.h"
+#include "broker/jetstream/meta_state.h"
+
+namespace weir::server {
+
+class JetStream;
+
+class Rehomer {
+ public:
+  Rehomer(env::Env& env, JetStream& js) : env_(env), js_(js) {}
+  /// A node came, went or was removed, or this node leads now.
+  void look() { look_ = true; }
+  /// Called several times a second.
+  void work();
+
+ private:
+  /// True if a change was proposed.
+  bool place(const jetstream::MetaStream& stream);
+
+  env::Env& env_;
+  JetStream& js_;
+  bool look_ = true;
+  std::size_t open_ = 0;  // proposals without an outcome
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+};
+
+}  // namespace weir::server

@@ -62,6 +62,12 @@ Member::Member(ClusterWorld& world, unsigned number, std::uint64_t seed)
   tuning_.hibernate_ticks = world.plan_.sleep ? 8 : 0;
   tuning_.memory_bytes_max = prng_.chance(1, 2) ? 400 : 1u << 20;
   if (world.plan_.drift) loop_.set_rate(static_cast<Nanos>(prng_.between(900, 1100)));
+  if (prng_.chance(1, 4)) {  // a slow disk: what others commit is applied before it is durable here
+    env::testing::SimDiskOptions slow;
+    slow.sync_ns_min = 2 * kMillisecond;
+    slow.sync_ns_max = 40 * kMillisecond;
+    disk_.set_options(slow);
+  }
   journal_options_.file_bytes = 32 * 1024;
   journal_options_.files_max = 12;
   back_at_ = time_.now();

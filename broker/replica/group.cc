@@ -127,7 +127,9 @@ void Group::pump() {
   auto keep = self_;
   while (*keep && core_ && !why_stopped_ && core_->has_ready()) handle(core_->take_ready());
   if (!*keep || !core_ || why_stopped_) return;
+#ifndef WEIR_DEFECT_REPLICA_FORGET_ALIVE
   tell_alive();
+#endif
   if (!reads_.empty()) answer_reads();
   if (*keep && !reads_.empty()) fail_reads(/*only_old=*/true);
 }
@@ -167,6 +169,9 @@ void Group::handle(raft::Ready ready) {
     if (!*keep || why_stopped_) return;
   }
   // One at a time: while one is under way the core gets that, and the leader offers again if it is too old.
+#ifdef WEIR_DEFECT_REPLICA_FETCH_TWICE
+  fetching_ = false;
+#endif
   if (!ready.install || fetching_) return;
   fetching_ = true;
   machine_.fetch_state(ready.install->from, ready.install->meta);

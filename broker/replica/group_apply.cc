@@ -62,7 +62,9 @@ void Group::role(const raft::SoftState& soft) {
   bool leads = soft.role == raft::Role::kLeader;
   bool still = leads && soft.term == told_term_;
   auto keep = self_;
+#ifndef WEIR_DEFECT_REPLICA_KEEP_IN_FLIGHT
   forget_in_flight(leads ? soft.term : Term(0));
+#endif
   if (leading_ && !still) {
     leading_ = false;
     machine_.leading(false);
@@ -143,6 +145,9 @@ void Group::fail_reads(bool only_old) {
   for (auto it = reads_.begin(); it != reads_.end();) {
     const Read& read = it->second;
     bool old = read.old || ticks_ - read.asked >= 2ull * host_.tuning().election_ticks;
+#ifdef WEIR_DEFECT_REPLICA_LOSE_READS
+    old = false;
+#endif
     if (only_old && !old) {
       ++it;
       continue;

@@ -3,7 +3,12 @@
 // WEIR_SEED and WEIR_VERBOSE set, what happens is printed.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 
 #include "broker/raft/confchange.h"
@@ -277,7 +282,7 @@ void ClusterWorld::chaos() {
     if (!m->works()) continue;
     bool leads = m->group().core()->role() == raft::Role::kLeader;
     bool idle = plan_.sleep && (time_.now().ns / kSecond) % 2 == 0;
-    if (leads && !idle && prng_.chance(1, 3)) {
+    if (leads && !idle && !no_proposals_ && prng_.chance(1, 3)) {
       std::string text =
           std::string(prng_.below(prng_.chance(1, 20) ? 3000 : 60), 'x') + std::to_string(++payload_);
       m->loop().post([m = m.get(), text] { (void)m->proposes(text); });
@@ -294,9 +299,10 @@ void ClusterWorld::chaos() {
     }
   }
   if (plan_.lease) attack_lease();
+  if (plan_.rot) attack_rot();
   if (plan_.members && prng_.chance(1, 120)) change_wish();
   if (plan_.partitions && prng_.chance(1, 150)) partition();
-  if (!plan_.lease && !cut_.empty() && prng_.chance(1, 70)) cut_.clear();
+  if (!plan_.lease && !plan_.rot && !cut_.empty() && prng_.chance(1, 70)) cut_.clear();
   outside_.at(outside_.now() + kStep, [this] { chaos(); });
 }
 
@@ -313,7 +319,7 @@ void ClusterWorld::disturb_one(Member& m) {
                 [&m] { m.loop().resume(); });
   }
   if (!m.runs()) {
-    if (plan_.damage && prng_.chance(1, 4)) rot_one(m);
+    if (plan_.damage && !plan_.rot && prng_.chance(1, 4)) rot_one(m);
     return;
   }
   if (!plan_.crashes || (plan_.memory && !all_sound())) return;
@@ -327,7 +333,8 @@ void ClusterWorld::disturb_one(Member& m) {
 
 // Only one at a time: a minority. Anything may be lost in it.
 void ClusterWorld::rot_one(Member& m) {
-  if (!all_sound() || wished(m.node()).v == 0 || m.replica() != wished(m.node())) return;
+  if (!plan_.rot && !all_sound()) return;
+  if (wished(m.node()).v == 0 || m.replica() != wished(m.node())) return;
   if (!m.rot()) return;
   ++counts.rotten;
   hurt_.insert(m.node());
@@ -401,10 +408,62 @@ void ClusterWorld::attack_lease() {
   ++attack_step_;
 }
 
+// One member holds, beside the leader, the only copies of what is acknowledged; it dies and its journal rots.
+// Then it is alone with the third one, after it has seen the leader for a moment or not at all.
+void ClusterWorld::attack_rot() {
+  Mono now = time_.now();
+  auto cut = [this](NodeId a, NodeId b) { cut_.insert({a, b}), cut_.insert({b, a}); };
+  if (attack_step_ != 0 && now < attack_at_) return;
+  Member* f = member(friend_);
+  switch (attack_step_) {
+    case 0: {
+      Member* lead = leader();
+      if (!lead || !all_sound() || !prng_.chance(1, 30)) return;
+      attacked_ = lead->node();
+      do friend_ = any().node();
+      while (friend_ == attacked_);
+      for (auto& m : members_) {
+        if (m->node() != attacked_ && m->node() != friend_)
+          cut(attacked_, m->node()), cut(friend_, m->node());
+      }
+      attack_at_ = now + millis(prng_.between(20, 120));
+      break;
+    }
+    case 1:  // the journal comes to rest, so that all of it is promised
+      no_proposals_ = true;
+      attack_at_ = now + millis(prng_.chance(2, 3) ? 160 : 5);
+      break;
+    case 2:
+      f->die(true, kMinute);
+      attack_at_ = now + kStep;
+      break;
+    case 3:
+      rot_one(*f);
+      no_proposals_ = false;
+      f->back_at_once();
+      attack_at_ = now + millis(prng_.chance(1, 2) ? 0 : prng_.between(1, 40));
+      break;
+    case 4:
+      if (prng_.chance(1, 2)) f->die(true, millis(1));
+      cut_.clear();
+      for (auto& m : members_) {
+        if (m->node() != attacked_) cut(attacked_, m->node());
+      }
+      attack_at_ = now + millis(prng_.between(200, 900));
+      break;
+    default:
+      cut_.clear();
+      attack_step_ = 0;
+      return;
+  }
+  ++attack_step_;
+}
+
 // ---- the end ---------------------------------------------------------------------------------
 
 void ClusterWorld::heal() {
   quiet_ = true;
+  no_proposals_ = false;
   cut_.clear();
   for (auto& m : members_) {
     m->loop().resume();
@@ -484,6 +543,16 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
+char running[64] = "";
+
+/// A CHECK that fails names its seed too.
+void on_signal(int signal) {
+  const char* words[] = {"\ncrashed in ", running, "\n"};
+  for (const char* w : words) (void)!write(2, w, std::strlen(w));
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
 struct Shape {
   const char* name;
   Plan plan;
@@ -500,6 +569,8 @@ const Shape kShapes[] = {
     {"memory", {.nodes = 3, .founders = 3, .memory = true}},
     {"lease",
      {.nodes = 3, .founders = 3, .crashes = false, .partitions = false, .lease = true, .drift = true}},
+    {"rot", {.nodes = 3, .founders = 3, .crashes = false, .partitions = false, .damage = true, .rot = true}},
+    {"naps", {.nodes = 4, .founders = 3, .members = true, .sleep = true}},
     {"all", {.nodes = 5, .founders = 3, .pauses = true, .members = true, .damage = true, .sleep = true}},
 };
 
@@ -512,10 +583,13 @@ TEST_P(GroupCluster, SafeAndLive) {
   std::uint64_t first = only ? only : from_environment("WEIR_FIRST", 1);
   std::uint64_t last = only ? only : first + from_environment("WEIR_SEEDS", 20) - 1;
   ClusterWorld::Counts sum;
+  for (int s : {SIGABRT, SIGSEGV}) std::signal(s, on_signal);
   for (std::uint64_t seed = first; seed <= last; ++seed) {
     Plan plan = GetParam().plan;
     plan.seed = seed;
     plan.verbose = only != 0 && std::getenv("WEIR_VERBOSE");
+    std::snprintf(running, sizeof running, "shape %s seed %llu", GetParam().name,
+                  static_cast<unsigned long long>(seed));
     ClusterWorld world(plan);
     std::string failed = world.run();
     if (std::getenv("WEIR_KEEP_GOING")) {

@@ -117,6 +117,9 @@ void Group::drop_recovered() {
 
 // What is at and above `from` is void.
 void Group::cut_recovered(RaftIndex from) {
+#ifdef WEIR_DEFECT_REPLICA_KEEP_SUPERSEDED
+  if (from <= applied_.index) return;
+#endif
   while (!recovered_.empty() && recovered_.back().index >= from && recovered_.back().index > applied_.index) {
     recovered_bytes_ -= recovered_.back().payload.size();
     recovered_.pop_back();
@@ -144,6 +147,9 @@ RaftIndex Group::recovered_last() const {
 // the very first entry there is comes next to the state, the file with the kReset has been freed, and all
 // that was older before it: an old log cannot begin there, because its entries up to the state were needed.
 bool Group::behind_installed(raft::EntryId id) {
+#ifdef WEIR_DEFECT_REPLICA_TRUST_OLD_LOG
+  joined_ = true;
+#endif
   bool first = !std::exchange(log_seen_, true) && !unnamed_loss_;
   if (first && id.index == installed_at_.index + 1 && id.term >= installed_at_.term) joined_ = true;
   if (id.index < installed_at_.index) joined_ = false;
@@ -277,6 +283,9 @@ void Group::damaged(const store::JournalFault& fault) {
 // Records are lost here, of this group or not. They may have put other entries in the place of those that are
 // not known to be committed, and the next record does not tell: it may fit by its index alone.
 void Group::doubt_uncommitted() {
+#ifdef WEIR_DEFECT_REPLICA_TRUST_AFTER_LOSS
+  return;
+#endif
   if (!others_matter()) return;  // nobody ever replaced an entry of a group of one
   RaftIndex from = std::max(applied_.index, hard_.commit) + 1, last = recovered_last();
   if (installed_ && !joined_) return;

@@ -27,7 +27,7 @@ struct Plan {
   unsigned nodes = 3;     // in the world
   unsigned founders = 3;  // members at first
   bool crashes = true, partitions = true, pauses = false, members = false, damage = false, sleep = false;
-  bool memory = false, lease = false, drift = false;
+  bool memory = false, lease = false, rot = false, drift = false;
   bool verbose = false;
 };
 
@@ -186,6 +186,7 @@ class ClusterWorld {
   void steer(Member& lead);
   void change_wish();
   void attack_lease();
+  void attack_rot();
   void partition();
   void views_of_peers();
   void heal();
@@ -217,6 +218,7 @@ class ClusterWorld {
   Mono attack_at_;
   unsigned attack_step_ = 0;
   NodeId attacked_, friend_;
+  bool no_proposals_ = false;
   std::string failed_;
   std::uint64_t trace_ = 1, payload_ = 0;
 

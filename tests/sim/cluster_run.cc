@@ -77,11 +77,15 @@ ClusterRun::ClusterRun(std::uint64_t seed, unsigned nodes, bool verbose)
       replicas_(verdict_),
       loop_(time_) {
   events_.verbose = verbose;
-  verdict_.on_fail = [this](const std::string& what) { events_.add("FAILED: " + what); };
+  verdict_.on_fail = [this](const std::string& what) {
+    events_.add("FAILED: " + what);
+    if (nodes_.size() == 0) return;
+    for (const std::string& line : ReplicaCheck::describe(nodes_)) events_.add(line);
+  };
   make_nodes();
   auto servers = nodes_.endpoints();
   WorkloadHooks hooks;
-  hooks.epoch = [this] { return nodes_.lives() + epoch_; };
+  hooks.epoch = [this] { return nodes_.lives() + epoch_ + static_cast<unsigned>(replicas_.elections()); };
   workload_ = std::make_unique<Workload>(time_, net_, servers, cluster_workload_options(prng_, plan_), hooks,
                                          verdict_, events_);
   kv_ = std::make_unique<KvWorkload>(time_, net_, servers, kv_options(prng_, plan_, kKvNumber), verdict_,

@@ -23,6 +23,7 @@ void ReplicaCheck::look(SimNode& n) {
 
 void ReplicaCheck::look(SimNode& n, const replica::Group& group, std::uint64_t hash,
                         const std::string& name) {
+  if (group.why_stopped()) return;  // in the middle of an entry
   auto& seen = seen_[{n.number(), group.id()}];
   std::pair<RaftIndex, Term> now{group.applied(), group.term()};
   if (seen == now) return;
@@ -38,7 +39,8 @@ void ReplicaCheck::look(SimNode& n, const replica::Group& group, std::uint64_t h
   Applied is{group.applied_term(), hash, where};
   auto [it, fresh] = applied_[group.id()].try_emplace(group.applied(), is);
   const Applied& was = it->second;
-  std::string at = name + ": at index " + std::to_string(group.applied().v) + " ";
+  std::string at = name + " (group " + std::to_string(group.id().v) + "): at index " +
+                   std::to_string(group.applied().v) + " of term " + std::to_string(is.term.v) + " ";
   if (was.term != is.term)
     return verdict_.fail(at + was.where + " applied an entry of term " + std::to_string(was.term.v) + ", " +
                          where + " one of " + std::to_string(is.term.v));
@@ -73,6 +75,58 @@ std::vector<std::string> ReplicaCheck::holders(Nodes& nodes, const std::string& 
   for (NodeId peer : s->peers) {
     const jetstream::MetaNode* node = js->meta().state().find_node(node_of(peer));
     if (node) out.push_back(node->name);
+  }
+  return out;
+}
+
+namespace {
+
+std::string ids(const std::vector<NodeId>& of, const std::map<NodeId, std::string>& names) {
+  std::string out;
+  for (NodeId id : of) {
+    auto it = names.find(node_of(id));
+    if (!out.empty()) out += " ";
+    out += (it == names.end() ? std::to_string(node_of(id).v >> kIncarnationBits) : it->second);
+    if (incarnation_of(id)) out += "." + std::to_string(incarnation_of(id));
+  }
+  return "{" + out + "}";
+}
+
+std::string describe(const replica::Group& g, const std::map<NodeId, std::string>& names) {
+  std::string out = ids({g.self()}, names) + " term " + std::to_string(g.term().v) + ", applied " +
+                    std::to_string(g.applied().v) + ", commit " + std::to_string(g.commit().v) + ", last " +
+                    std::to_string(g.last().v);
+  out += g.leading() ? ", leads" : g.leader().v ? ", follows " + ids({g.leader()}, names) : ", no leader";
+  const raft::ConfState& c = g.conf();
+  out += "; voters " + ids(c.voters, names);
+  if (!c.outgoing.empty()) out += " from " + ids(c.outgoing, names);
+  if (!c.learners.empty()) out += ", learners " + ids(c.learners, names);
+  if (g.why_stopped()) out += "; stopped: " + g.why_stopped()->to_string();
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> ReplicaCheck::describe(Nodes& nodes) {
+  std::vector<std::string> out;
+  std::map<NodeId, std::string> names;
+  for (auto& n : nodes) {
+    if (server::JetStream* js = jetstream(*n)) names[node_of(js->meta().self())] = n->name();
+  }
+  for (auto& n : nodes) {
+    server::JetStream* js = jetstream(*n);
+    if (!js) {
+      out.push_back(n->name() + " does not run");
+      continue;
+    }
+    out.push_back(n->name() + (js->ready() ? "" : " is not ready") +
+                  ", meta: " + sim::describe(js->meta().group(), names));
+    for (server::StreamHost* h : js->all_streams()) {
+      const jetstream::MetaStream* s = js->meta().state().find(h->group_id());
+      out.push_back("   " + h->name() + ", group " + std::to_string(h->group_id().v) + ": " +
+                    sim::describe(h->group(), names) +
+                    (s ? "; wanted " + ids(s->peers, names) : "; not in the meta state"));
+    }
   }
   return out;
 }

@@ -42,6 +42,9 @@ class ReplicaCheck {
   /// The node's JetStream; nullptr if it has none or does not run.
   static server::JetStream* jetstream(SimNode& n);
 
+  /// One line for each replica of each group, for people.
+  static std::vector<std::string> describe(Nodes& nodes);
+
   std::uint64_t elections() const { return leaders_.size(); }
 
  private:

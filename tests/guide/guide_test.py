@@ -102,9 +102,8 @@ class Cluster(OnThreeNodes):
         for node in self.cluster.nodes:
             page = node.page("/varz")
             self.assertEqual((page["server_name"], page["cluster"]["name"]), (node.name, "nats-cluster"))
-            routes = node.page("/routez")
-            self.assertEqual(routes["num_routes"], 2)
-            self.assertEqual({r["remote_name"] for r in routes["routes"]}, NAMES - {node.name})
+            routes = node.page("/routez")["routes"]  # nats-server has several per neighbour
+            self.assertEqual({r["remote_name"] for r in routes}, NAMES - {node.name})
 
     def test_kinds_of_streams(self):
         """File and memory, one replica and three, through any node."""

@@ -137,13 +137,17 @@ class Confirmations {
 void publish(jsCtx* js) {
   const char* kinds[] = {"orders.created", "orders.paid", "orders.shipped"};
   Confirmations orders("ORDERS"), sensors("SENSORS");
+  jsPubOptions options;
+  jsPubOptions_Init(&options);
+  options.MaxWait = 1000;  // ms; what was on its way when a leader died is never answered
   for (unsigned long tick = 0; !stop; ++tick) {
     std::string subject = "sensors.room" + std::to_string(tick % 5) + ".temperature";
     std::string body = "{\"tick\":" + std::to_string(tick) + "}";
     bool order = tick % 7 < 2;
     const char* to = order ? kinds[tick % 3] : subject.c_str();
     jsPubAck* ack = nullptr;
-    natsStatus s = js_Publish(&ack, js, to, body.data(), static_cast<int>(body.size()), nullptr, nullptr);
+    int size = static_cast<int>(body.size());
+    natsStatus s = js_Publish(&ack, js, to, body.data(), size, &options, nullptr);
     jsPubAck_Destroy(ack);
     (order ? orders : sensors).seen(s);
     if (tick % 700 == 699) {

@@ -211,11 +211,14 @@ void Group::persist(raft::Ready& r) {
         hard_state_bytes(r.hard_state->vote, head_unknown_));
   }
 #endif
+#ifndef WEIR_DEFECT_REPLICA_IGNORE_RESET
   if (r.log_reset) add(RecordKind::kReset, r.log_reset->term, r.log_reset->index, {});
-  bool cut_by_entries = !r.entries.empty() && r.cut_from && r.entries[0].index == *r.cut_from;
-#ifndef WEIR_DEFECT_REPLICA_LOSE_CUT
-  if (r.cut_from && !cut_by_entries) add(RecordKind::kCut, Term(0), *r.cut_from, {});
 #endif
+  bool cut_by_entries = !r.entries.empty() && r.cut_from && r.entries[0].index == *r.cut_from;
+#ifdef WEIR_DEFECT_REPLICA_LOSE_CUT
+  cut_by_entries = true;
+#endif
+  if (r.cut_from && !cut_by_entries) add(RecordKind::kCut, Term(0), *r.cut_from, {});
   for (raft::Entry& e : r.repaired) {
     add(store::repair_of(record_kind(e.type)), e.term, e.index, std::move(e.payload));
   }

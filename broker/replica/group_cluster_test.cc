@@ -427,6 +427,12 @@ void ClusterWorld::attack_rot() {
           cut(attacked_, m->node()), cut(friend_, m->node());
       }
       attack_at_ = now + millis(prng_.between(20, 120));
+      if (prng_.chance(1, 2)) {  // a term that the third one does not know, by this one's vote
+        lead->loop().post([lead, to = member(friend_)->replica()] {
+          if (lead->works()) (void)lead->group().transfer_leadership(to);
+        });
+        std::swap(attacked_, friend_);
+      }
       break;
     }
     case 1:  // the journal comes to rest, so that all of it is promised

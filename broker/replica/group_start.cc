@@ -91,9 +91,7 @@ Status Group::replay(const store::JournalRecord& record) {
       if (installed_ && record.index <= installed_at_.index) joined_ = false;
       return ok();
     case RecordKind::kReset:
-#ifndef WEIR_DEFECT_REPLICA_IGNORE_RESET
       drop_recovered();
-#endif
       joined_ = raft::EntryId{record.index, record.term} == installed_at_;
       log_seen_ = true;
       return ok();

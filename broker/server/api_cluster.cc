@@ -67,7 +67,8 @@ void ApiServer::pass_ack(Account& account, std::string_view stream, const sessio
 
 bool ApiServer::pass_on(ApiRequest& r, const Route& route) {
   ClusterSide* cluster = js_.context().cluster;
-  if (!cluster || route.scope == Scope::kHere) return false;
+  if (route.scope == Scope::kHere) return false;
+  if (!cluster) return wait_for_start(r, route);
   NodeId to = js_.meta_leader();
   bool here = js_.meta().leading();
   if (route.scope != Scope::kMeta) {
@@ -94,6 +95,16 @@ bool ApiServer::pass_on(ApiRequest& r, const Route& route) {
   } else {
     hold(std::move(r));
   }
+  return true;
+}
+
+// A group of one leads a moment after the start; its consumers are there from then on.
+bool ApiServer::wait_for_start(ApiRequest& r, const Route& route) {
+  if (route.scope != Scope::kStream) return false;
+  StreamHost* host = js_.find(*r.account, r.tokens[route.stream]);
+  if (!host || host->group().leading() || host->group().why_stopped()) return false;
+  if (r.since.ns != 0 && env_.clock.now() - r.since > kHoldFor) return false;
+  hold(std::move(r));
   return true;
 }
 

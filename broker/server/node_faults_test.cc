@@ -198,7 +198,7 @@ TEST(NodeFaults, WhatWasShownAfterAKillSurvivesPowerLoss) {
     w.loop.forget_all();
     w.disk.kill(w.prng);
     env::testing::SimDiskOptions slow;
-    slow.sync_ns_min = slow.sync_ns_max = 100 * kMillisecond;
+    slow.sync_ns_min = slow.sync_ns_max = 30 * kMillisecond;
     w.disk.set_options(slow);  // a client comes before the first sync is over
     Status s = w.try_start();
     ASSERT_TRUE(s);

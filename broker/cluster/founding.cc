@@ -95,6 +95,8 @@ Founding::Output Founding::on_prepare(NodeId from, const FoundingMessage& m) {
 Founding::Output Founding::on_accept(NodeId from, const FoundingMessage& m) {
   Output out;
   if (m.ballot.node != from || !m.value) return out;
+  // One ballot, one value. Who says otherwise may have been believed already: no answer is right.
+  if (m.ballot == state_.accepted && m.value != state_.value) return out;
   FoundingMessage answer = make(FoundingType::kAccepted);
   answer.ballot = m.ballot;
   if (m.ballot < state_.promised) {

@@ -29,10 +29,12 @@
 #include "broker/base/prng.h"
 #include "broker/base/result.h"
 #include "broker/base/time.h"
+#include "broker/raft/quorum.h"
 
 namespace weir::cluster {
 
-constexpr std::size_t kFoundersMax = 64;
+/// They are the first voters of the meta group. Of more nodes that found together the others join later.
+constexpr std::size_t kFoundersMax = raft::kVotersMax;
 
 struct Founder {
   NodeId id;

@@ -308,6 +308,48 @@ TEST(FoundingCodec, Golden) {
             "026e31");
 }
 
+TEST(Founding, ASecondValueOfOneBallotIsNotBelieved) {
+  Founding f = make(1);
+  f.set_seeds(seeds({1, 2}));
+  f.peer_up(id(2));
+  auto accept = message(Type::kAccept, {3, id(2)}, seeds({1, 2}));
+  accept.value = record("one", {1, 2});
+  EXPECT_EQ(types(f.step(id(2), accept)), "! 5>2");
+  EXPECT_EQ(types(f.step(id(2), accept)), " 5>2") << "the same again is answered again";
+  accept.value = record("two", {1, 2});
+  EXPECT_EQ(types(f.step(id(2), accept)), "");
+  EXPECT_EQ(f.state().value->cluster_id, "one");
+}
+
+// The founders are the meta group's first voters, and a group has so many at most.
+TEST(Founding, OfManyNodesSomeFoundAndTheOthersJoin) {
+  std::vector<std::uint64_t> all;
+  for (std::uint64_t n = 1; n <= 20; ++n) all.push_back(n);
+  Founding f = make(1);
+  f.set_seeds(seeds(all));
+  for (std::uint64_t n = 2; n <= 20; ++n) f.peer_up(id(n));
+  f.timer();
+  Ballot b = f.state().promised;
+  for (std::uint64_t n = 2; n <= 20; ++n) f.step(id(n), message(Type::kPromise, b, seeds(all)));
+  ASSERT_TRUE(f.state().value);
+  EXPECT_EQ(f.state().value->members.size(), raft::kVotersMax);
+}
+
+TEST(FoundingCodec, MoreFoundersThanVotersAreRefused) {
+  std::vector<std::uint64_t> members;
+  for (std::uint64_t n = 1; n <= raft::kVotersMax; ++n) members.push_back(n);
+  FoundingMessage m = message(Type::kLearn, {}, seeds({2}));
+  m.value = record("c", members);
+  EXPECT_TRUE(decode_founding(encode_founding(m).span()).has_value());
+  FoundingState state;
+  state.born = m.value;
+  EXPECT_TRUE(decode_founding_state(encode_founding_state(state)).has_value());
+  members.push_back(raft::kVotersMax + 1);
+  m.value = state.born = record("c", members);
+  EXPECT_FALSE(decode_founding(encode_founding(m).span()).has_value());
+  EXPECT_FALSE(decode_founding_state(encode_founding_state(state)).has_value());
+}
+
 TEST(FoundingCodec, ComesBackAndDamageIsRefused) {
   Bytes bytes = encode_founding(full_message());
   EXPECT_EQ(*decode_founding(bytes.span()), full_message());

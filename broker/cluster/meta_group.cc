@@ -177,6 +177,8 @@ void MetaGroup::install(std::string_view bytes) {
     if (!parsed) env_.log.error("meta group: fetched state: " + parsed.error().detail);
     return group_.state_failed();
   }
+  // It would take back what was applied, here and on disk.
+  if (position->at.index <= group_.applied()) return group_.state_failed();
   raft::SnapshotMeta at{position->at.index, position->at.term, position->conf};
   checkpointing_ = true;
   auto done = [this, at, fresh, alive = std::weak_ptr<int>(alive_)](Status s) {

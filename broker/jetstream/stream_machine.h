@@ -101,8 +101,6 @@ class StreamMachine {
   /// Ids of the consumers whose filters stand for a subject, ascending. Valid until the next call, or
   /// until a consumer changes.
   const std::vector<std::uint32_t>& consumers_of(std::string_view literal) { return filters_.match(literal); }
-  /// Ids of the consumers whose filters want a subject; valid until the next call.
-  const std::vector<std::uint32_t>& consumers_for(std::string_view subject) { return filters_.match(subject); }
   Wall log_time() const { return now_; }
   std::size_t dedupe_size() const { return dedupe_.size(); }
   /// Rolling hash of everything applied so far. Equal on replicas at the same index.

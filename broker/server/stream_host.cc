@@ -398,7 +398,7 @@ void StreamHost::wake_consumers(const Outcome& outcome) {
     }
   }
   if (!subject.empty()) {
-    for (std::uint32_t id : machine_->consumers_for(subject)) {
+    for (std::uint32_t id : machine_->consumers_of(subject)) {
       auto it = consumers_by_id_.find(id);
       if (it != consumers_by_id_.end()) it->second->stored(outcome.seq, subject);
     }

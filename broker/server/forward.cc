@@ -69,7 +69,7 @@ Result<std::vector<LeaderHint>> decode_hints(ByteSpan frame) {
   std::uint8_t format = r.u8();
   if (r.ok() && format != kFormat) return {Code::kUnsupported, "format " + std::to_string(format)};
   std::uint64_t count = r.varint();
-  if (!r.ok() || count > r.left()) return {Code::kInvalid, "count of hints"};
+  if (!r.ok() || count > r.left() / 3) return {Code::kInvalid, "count of hints"};  // three bytes at least
   std::vector<LeaderHint> out;
   out.reserve(count);
   for (std::uint64_t i = 0; i < count; ++i) {

@@ -9,22 +9,14 @@
 
 #include <functional>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "broker/cluster/founding.h"
 #include "broker/cluster/mesh.h"
 #include "broker/cluster/meta_group.h"
 #include "broker/env/env.h"
+#include "broker/server/registration.h"
 
 namespace weir::server {
-
-struct Registration {
-  NodeId id;
-  std::string name, cluster, domain;
-  std::vector<std::string> tags;
-  std::uint64_t boot = 0;
-};
 
 class Registrar {
  public:

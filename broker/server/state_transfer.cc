@@ -8,126 +8,11 @@
 
 namespace weir::server {
 
-using store::Message;
-
 namespace {
-constexpr std::uint8_t kFormat = 1;
 constexpr std::size_t kPageBytes = 512u << 10;
 constexpr std::size_t kPageMessages = 20'000;
-constexpr std::size_t kRangesMax = 10'000'000;
 constexpr Nanos kTimeout = 5 * kSecond;
 }  // namespace
-
-Bytes encode_state_request(const StateRequest& r) {
-  BytesBuilder out;
-  out.append_u8(kFormat);
-  out.append_varint(r.group.v);
-  out.append_varint(r.from.v);
-  return out.freeze();
-}
-
-Result<StateRequest> decode_state_request(ByteSpan bytes) {
-  Reader r(bytes);
-  std::uint8_t format = r.u8();
-  std::uint64_t group = r.varint();
-  StateRequest q{GroupId(static_cast<std::uint32_t>(group)), StreamSeq(r.varint())};
-  if (!r.done() || format != kFormat || group > UINT32_MAX)
-    return {Code::kInvalid, "state request: malformed"};
-  return q;
-}
-
-std::vector<Bytes> encode_state_page(const StatePage& page) {
-  BytesBuilder out;
-  out.append_u8(kFormat);
-  out.append_u8(page.final ? 1 : 0);
-  out.append_varint(page.messages.size());
-  for (const Message& m : page.messages) {
-    out.append_varint(m.seq.v);
-    out.append_varint(zigzag(m.time.ns));
-    out.append_varint(m.subject_size);
-    out.append_varint(m.header_size);
-    out.append_varint(m.record.size());
-  }
-  if (page.final) {
-    out.append_string(replica::encode_position(page.position));
-    out.append_varint(page.last_seq.v);
-    out.append_varint(zigzag(page.last_time.ns));
-    out.append_varint(page.live.size());
-    StreamSeq at;
-    for (const auto& range : page.live) {
-      out.append_varint(range.first - at);
-      out.append_varint(range.last - range.first);
-      at = range.last;
-    }
-    out.append_varint(page.machine.size());
-    for (const auto& edit : page.machine) {
-      out.append_string(edit.key);
-      out.append_string(edit.value ? std::string_view(*edit.value) : std::string_view());
-    }
-  }
-  std::vector<Bytes> slices;
-  slices.push_back(out.freeze());
-  for (const Message& m : page.messages) slices.push_back(m.record);
-  return slices;
-}
-
-namespace {
-Status decode_cut(Reader& r, StatePage& page) {
-  ASSIGN_OR_RETURN(page.position, replica::decode_position(r.string()));
-  page.last_seq = StreamSeq(r.varint());
-  page.last_time = Wall{unzigzag(r.varint())};
-  std::uint64_t ranges = r.varint();
-  if (!r.ok() || ranges > kRangesMax) return {Code::kInvalid, "state page: ranges"};
-  StreamSeq at;
-  for (std::uint64_t i = 0; i < ranges && r.ok(); ++i) {
-    StreamSeq first = at + r.varint();
-    at = first + r.varint();
-    if (at < first || at > page.last_seq) return {Code::kInvalid, "state page: ranges"};
-    page.live.push_back({first, at});
-  }
-  std::uint64_t edits = r.varint();
-  for (std::uint64_t i = 0; i < edits && r.ok(); ++i) {
-    std::string key(r.string());
-    page.machine.push_back({std::move(key), std::string(r.string())});
-  }
-  return r.ok() ? ok() : Status(Error(Code::kInvalid, "state page: cut short"));
-}
-}  // namespace
-
-Result<StatePage> decode_state_page(const Bytes& bytes) {
-  Reader r(bytes.span());
-  std::uint8_t format = r.u8();
-  if (r.ok() && format != kFormat)
-    return {Code::kUnsupported, "state page: format " + std::to_string(format)};
-  StatePage page;
-  page.final = r.u8() == 1;
-  std::uint64_t count = r.varint();
-  if (!r.ok() || count > r.left()) return {Code::kInvalid, "state page: count"};
-  std::vector<std::uint64_t> sizes;
-  for (std::uint64_t i = 0; i < count && r.ok(); ++i) {
-    Message m;
-    m.seq = StreamSeq(r.varint());
-    m.time = Wall{unzigzag(r.varint())};
-    std::uint64_t subject = r.varint(), header = r.varint(), size = r.varint();
-    bool rises = page.messages.empty() ? m.seq.v > 0 : m.seq > page.messages.back().seq;
-    if (!r.ok() || !rises || size > bytes.size() || subject == 0 || subject > size ||
-        header > size - subject) {
-      return {Code::kInvalid, "state page: message"};
-    }
-    m.subject_size = static_cast<std::uint32_t>(subject);
-    m.header_size = static_cast<std::uint32_t>(header);
-    sizes.push_back(size);
-    page.messages.push_back(std::move(m));
-  }
-  if (page.final) RETURN_IF_ERROR(decode_cut(r, page));
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    std::string_view record = r.bytes(sizes[i]);
-    if (!r.ok()) return {Code::kInvalid, "state page: cut short"};
-    page.messages[i].record = bytes.sub_of(record);
-  }
-  if (!r.done()) return {Code::kInvalid, "state page: bytes at the end"};
-  return page;
-}
 
 // ---- answers ---------------------------------------------------------------------------------
 
@@ -223,9 +108,9 @@ void StateFetch::on_page(Result<Bytes> answer) {
   if (!answer) return fail(answer.error());
   auto page = decode_state_page(*answer);
   if (!page) return fail(page.error());
-  if (Status s = fill(*page); !s) return fail(s.error());
+  if (Status s = fill_from_page(*store_, *page); !s) return fail(s.error());
   if (page->final) {
-    if (Status s = cut(*page); !s) return fail(s.error());
+    if (Status s = cut_to_page(*store_, *page); !s) return fail(s.error());
     last_ = std::move(*page);
     js_.env.loop.post([self = std::weak_ptr<StateFetch*>(self_)] {
       auto f = self.lock();
@@ -243,37 +128,6 @@ void StateFetch::on_page(Result<Bytes> answer) {
     if (!s) return (*f)->fail(s.error());
     (*f)->ask();
   });
-}
-
-Status StateFetch::fill(StatePage& page) {
-  for (Message& m : page.messages) {
-    if (m.seq <= store_->state().last_seq) return {Code::kInvalid, "state page: sequences go back"};
-    // A slice would keep the whole page alive.
-    m.record = Bytes::copy_of(m.record.span());
-    store_->append(std::move(m));
-  }
-  bool stuck = page.messages.empty() && !page.final;
-  return stuck ? Status(Error(Code::kInvalid, "state page: empty")) : ok();
-}
-
-// Removes what the leader has removed since it sent it.
-Status StateFetch::cut(const StatePage& page) {
-  std::vector<store::LiveRange> mine = store_->live_ranges(StreamSeq(0), kRangesMax);
-  auto theirs = page.live.begin();
-  std::uint64_t wanted = 0;
-  for (const auto& r : page.live) wanted += (r.last - r.first) + 1;
-  for (const auto& range : mine) {
-    for (StreamSeq seq = range.first; seq <= range.last; ++seq) {
-      while (theirs != page.live.end() && theirs->last < seq) ++theirs;
-      if (theirs != page.live.end() && theirs->first <= seq) continue;
-      ASSIGN_OR_RETURN(auto gone, store_->remove(seq));
-      if (gone.messages != 1) return {Code::kCorrupt, "a message vanished while a state was fetched"};
-    }
-  }
-  if (store_->state().messages != wanted) return {Code::kInvalid, "state page: messages are missing"};
-  if (store_->state().last_seq > page.last_seq) return {Code::kInvalid, "state page: last sequence"};
-  if (store_->state().last_seq < page.last_seq) store_->skip_to(page.last_seq, page.last_time);
-  return ok();
 }
 
 void StateFetch::fail(Error why) {

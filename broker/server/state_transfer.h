@@ -1,6 +1,6 @@
 // broker/server/state_transfer.h - a replica that is behind the log gets the state of its stream.
 //
-// Room:    shell. Thread: the shard. Format: docs/formats/state-transfer.md.
+// Room:    shell. Thread: the shard. Bytes: state_page.h.
 // Way:     messages by sequence range, page after page, while the leader goes on; the page that reaches the
 //          end also has the exact cut: position, live sequences, state machine. Everything goes into a new
 //          generation of the store and counts from one catalog commit on (ADR 4).
@@ -18,34 +18,13 @@
 #include "broker/base/bytes.h"
 #include "broker/base/result.h"
 #include "broker/cluster/mesh.h"
-#include "broker/replica/position.h"
 #include "broker/server/js_context.h"
-#include "broker/store/catalog.h"
+#include "broker/server/state_page.h"
 #include "broker/store/file_store.h"
 
 namespace weir::server {
 
 class JetStream;
-
-/// What a stream host answers with, and a fetch reads.
-struct StatePage {
-  std::vector<store::Message> messages;  // in order, those of one range
-  bool final = false;                    // the rest is set
-  replica::Position position;
-  StreamSeq last_seq;
-  Wall last_time;
-  std::vector<store::LiveRange> live;
-  std::vector<store::CatalogEdit> machine;  // keys relative to the state's prefix
-};
-std::vector<Bytes> encode_state_page(const StatePage& page);
-Result<StatePage> decode_state_page(const Bytes& bytes);
-
-struct StateRequest {
-  GroupId group;
-  StreamSeq from;
-};
-Bytes encode_state_request(const StateRequest& r);
-Result<StateRequest> decode_state_request(ByteSpan bytes);
 
 /// Answers kStreamState, kMetaState and kGroupMembers.
 class StateServer {
@@ -82,8 +61,6 @@ class StateFetch {
   void ask();
   void on_page(Result<Bytes> answer);
   void page_stored();
-  Status fill(StatePage& page);
-  Status cut(const StatePage& page);
   void fail(Error why);
 
   JsContext& js_;

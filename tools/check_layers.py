@@ -51,7 +51,7 @@ def layer_of(path, layers):
 
 def check_file(path, layers, walls, report):
     rel = str(path.relative_to(ROOT))
-    test = (path.stem.endswith(('_test', '_test_world', '_rig', '_harness')) or path.stem == 'test_world' or
+    test = (path.stem.endswith(('_test', '_world', '_rig', '_harness')) or
             rel.startswith('tests/') or '/testing/' in rel)
     lines = path.read_text().splitlines()
     cap = CAP_TEST if test else CAP_HEADER if path.suffix == '.h' else CAP_CODE

@@ -276,6 +276,10 @@ TEST_F(Build, TagsAndMetadata) {
   EXPECT_EQ(o.server_tags, (std::vector<std::string>{"az:1", "b", "c"}));
   EXPECT_EQ(o.server_metadata.at("k"), "v");
   EXPECT_NE(errors("server_metadata {k: 1}"), "");
+  std::string many = "t";
+  for (int i = 1; i < 256; ++i) many += ",t";
+  EXPECT_EQ(options("server_tags: \"" + many + "\"").server_tags.size(), 256u);
+  EXPECT_EQ(errors("server_tags: \"" + many + ",t\""), "f:1:14: more than 256 server tags\n");
 }
 
 TEST_F(Build, AllErrorsAreCollected) {

@@ -37,6 +37,9 @@ void server_name(Builder& b, const Member& m, O& o) {
   o.server_name = std::move(name);
 }
 
+/// As many as a node may register in its cluster (jetstream::kTagsMax).
+constexpr std::size_t kServerTagsMax = 256;
+
 // Tags compare without case; "a,b" in one string are two tags.
 void server_tags(Builder& b, const Member& m, O& o) {
   std::vector<std::string> list;
@@ -53,6 +56,7 @@ void server_tags(Builder& b, const Member& m, O& o) {
       start = comma + 1;
     }
   }
+  if (o.server_tags.size() > kServerTagsMax) b.error(m.value.at, "more than 256 server tags");
 }
 
 void server_metadata(Builder& b, const Member& m, O& o) {

@@ -102,6 +102,8 @@ void Registrar::propose(const Registration& r, UniqueFunction<void(Status)> done
     env_.log.error("node " + r.name + " cannot register: another node of that name is connected");
     return done(Error(Code::kExists, "another node has the name " + r.name));
   }
+  // A command that cannot be read again would stop the group on every node.
+  if (r.tags.size() > jetstream::kTagsMax) return done(Error(Code::kLimit, "more than 256 server tags"));
   jetstream::MetaNodeCommand c;
   c.id = r.id;
   c.replaces = replaces;

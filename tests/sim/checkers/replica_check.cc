@@ -92,6 +92,15 @@ std::string ids(const std::vector<NodeId>& of, const std::map<NodeId, std::strin
   return "{" + out + "}";
 }
 
+std::string checkpoint_of(const server::JetStream& js, GroupId group,
+                          const std::map<NodeId, std::string>& names) {
+  auto value = js.context().catalog->get(replica::position_key(group));
+  if (!value) return ", no checkpoint";
+  auto p = replica::decode_position(*value);
+  if (!p) return ", unreadable checkpoint";
+  return ", checkpoint of " + ids({p->self}, names) + " at " + std::to_string(p->at.index.v);
+}
+
 std::string describe(const replica::Group& g, const std::map<NodeId, std::string>& names) {
   std::string out = ids({g.self()}, names) + " term " + std::to_string(g.term().v) + ", applied " +
                     std::to_string(g.applied().v) + ", commit " + std::to_string(g.commit().v) + ", last " +
@@ -124,7 +133,7 @@ std::vector<std::string> ReplicaCheck::describe(Nodes& nodes) {
     for (server::StreamHost* h : js->all_streams()) {
       const jetstream::MetaStream* s = js->meta().state().find(h->group_id());
       out.push_back("   " + h->name() + ", group " + std::to_string(h->group_id().v) + ": " +
-                    sim::describe(h->group(), names) +
+                    sim::describe(h->group(), names) + checkpoint_of(*js, h->group_id(), names) +
                     (s ? "; wanted " + ids(s->peers, names) : "; not in the meta state"));
     }
   }

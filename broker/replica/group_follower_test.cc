@@ -254,6 +254,67 @@ TEST_F(Follower, AStateWithinTheLogDoesNotResetIt) {
   EXPECT_FALSE(position->installed);
 }
 
+// Nobody else ever had the unreadable entry: it goes, and the journal must know.
+TEST_F(Follower, AnEntryThatIsDroppedIsCutFromTheJournal) {
+  Machine other_machine;
+  Group other(GroupId(8), host, other_machine);
+  other.found(kSelf, {kSelf, kTwo, kThree});
+  JournalRecord r;
+  r.group = GroupId(8);
+  r.index = RaftIndex(2);
+  r.term = Term(1);
+  r.payload = Bytes::copy_of("a");
+  ASSERT_TRUE(other.replay(r));
+  store::JournalFault f;
+  f.group = GroupId(8);
+  f.from = f.to = RaftIndex(3);
+  f.term = Term(1);
+  other.damaged(f);
+  other.start(&journal);
+  for (NodeId node : {kTwo, kThree}) {
+    Message never = from_leader(MessageType::kFetchResp, 2);
+    never.from = node;
+    never.index = RaftIndex(3);
+    never.log_term = Term(1);
+    never.answer = raft::FetchAnswer::kNever;
+    host.step(node, GroupId(8), never);
+    (void)host.run();
+  }
+  EXPECT_EQ(other.last(), RaftIndex(2));
+  bool cut = false;
+  for (auto& each : journal.records)
+    cut = cut || (each.kind == RecordKind::kCut && each.index == RaftIndex(3));
+  EXPECT_TRUE(cut);
+}
+
+// The node was alive before its replica became a member.
+TEST_F(Follower, ALeaderDoesNotSleepBesideANewMemberThatIsAliveAndBehind) {
+  HostTuning tuning;
+  tuning.hibernate_ticks = 3;
+  Host sleepy(env, this, tuning);
+  Machine other_machine;
+  Group lead(GroupId(8), sleepy, other_machine);
+  lead.found(kSelf, {kSelf});
+  lead.start(nullptr);
+  sleepy.peer_alive(kTwo, true);
+  auto run = [&] {
+    world.loop.set_skew(skew += tuning.tick, 0);
+    sleepy.now_current();
+    (void)sleepy.run();
+    world.loop.run_for(0);
+    (void)sleepy.run();
+  };
+  for (int i = 0; i < 5; ++i) run();
+  ASSERT_TRUE(lead.leading());
+  ASSERT_EQ(lead.change_members({{{raft::ConfOp::kAddLearner, kTwo}}}).outcome,
+            raft::ProposeOutcome::kAppended);
+  for (int i = 0; i < 20; ++i) run();
+  EXPECT_FALSE(lead.core()->asleep());
+  sleepy.peer_alive(kTwo, false);
+  for (int i = 0; i < 20; ++i) run();
+  EXPECT_TRUE(lead.core()->asleep());
+}
+
 TEST_F(Follower, AStateThatIsNotAheadIsNoState) {
   arrives(append(1, 0, {"a", "b"}, 3));
   group.state_installed({RaftIndex(2), Term(1), group.conf()}, 1);

@@ -487,6 +487,7 @@ void Workload::read(SimClient& c, StreamHistory& s) {
               if (d.status() != 0) return;
               auto m = message_of_direct(d);
               if (!m) return verdict_.fail("a direct get without its headers");
+              if (options_.cluster && s.of_earlier_life(*m, attempts_)) return;  // a node behind the others
               s.seen("direct get:", *m, attempts_);
             });
 }
@@ -530,7 +531,7 @@ void Workload::create_consumer(SimClient& c, StreamHistory& s) {
   for (const auto& [key, h] : consumers_) have += h.settings.stream == k.stream;
   if (have >= (s.settings.work_queue ? 1u : 4u)) return;
   if (s.settings.work_queue) {
-    k.name = "wq";
+    k.name = "wq" + std::to_string(next_consumer_);  // never twice: deliveries of an earlier life may be late
   } else {
     if (prng_.chance(1, 3)) k.filter = subject_of(s);
     k.durable = prng_.chance(3, 4);
@@ -636,6 +637,8 @@ void Workload::delivered(SimClient& c, const std::string& consumer, const Delive
   ++counts.deliveries;
   std::uint64_t seq = at->stream_seq.v;
   s->seen("delivery:", {seq, m.subject, m.headers, m.payload}, attempts_);
+  // What a leader that is one no more pushed before may be overtaken by its successor's confirmations.
+  if (options_.cluster && it->second.settings.push) asked = Mono{};
   it->second.delivered(seq, m.subject, at->deliveries, asked);
   std::uint64_t dice = ack_all || acknowledge_all_ ? 0 : prng_.below(100);
   if (dice < 40) return acknowledge(c, consumer, seq, m.reply, "+ACK", true);

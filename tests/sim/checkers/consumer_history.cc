@@ -28,7 +28,10 @@ void ConsumerHistory::delivered(std::uint64_t seq, const std::string& subject, s
   if (!matches(subject)) return fail(what + " does not match the filter: " + subject);
   auto it = confirmed_.find(seq);
   if (it != confirmed_.end() && it->second < asked)
-    return fail(what + " was delivered again after its acknowledgement was confirmed");
+    return fail(what + " was delivered again (" + std::to_string(deliveries) + ", " +
+                (settings.push ? "push"
+                               : "asked for " + std::to_string((asked - it->second) / kMicrosecond) + " us") +
+                " after its acknowledgement was confirmed)");
   if (deliveries == 0) return fail(what + " delivered zero times");
   if (settings.max_deliver > 0 && deliveries > static_cast<std::uint64_t>(settings.max_deliver))
     return fail(what + " delivered " + std::to_string(deliveries) + " times");

@@ -120,10 +120,17 @@ void StreamHistory::seen(const std::string& by, const SeenMessage& m,
   if (a.refused && a.unknown == 0) return fail(what + " that was refused");
   auto [old, fresh] = content_.emplace(m.seq, a.id);
   if (!fresh && old->second != a.id) return fail(what + ", before it was " + std::to_string(old->second));
+  if (a.incarnation != incarnation) return;  // it may be in both lives
   a.seqs.insert(m.seq);
   if (!a.msg_id.empty() && a.seqs.size() > 1 && !clocks_jump)
     return fail(what + ", its Msg-Id is at another sequence too");
   if (a.seqs.size() > a.sends) return fail(what + ", more often than it was sent");
+}
+
+bool StreamHistory::of_earlier_life(const SeenMessage& m,
+                                    const std::map<std::uint64_t, Attempt>& attempts) const {
+  auto it = attempts.find(attempt_of(m.payload));
+  return it != attempts.end() && it->second.stream == number_ && it->second.incarnation < incarnation;
 }
 
 std::size_t StreamHistory::purge_sent(std::string subject, bool partial, Mono now) {

@@ -82,6 +82,9 @@ class StreamHistory {
   void acked(Attempt& a, std::uint64_t seq, bool duplicate, std::uint64_t floor_at_send, Mono now);
   void seen(const std::string& by, const SeenMessage& m, std::map<std::uint64_t, Attempt>& attempts);
 
+  /// A message of a stream of the same name that was deleted since.
+  bool of_earlier_life(const SeenMessage& m, const std::map<std::uint64_t, Attempt>& attempts) const;
+
   void delete_sent(std::uint64_t seq) { may_be_deleted_.insert(seq); }
   void delete_confirmed(std::uint64_t seq) { deleted_.insert(seq); }
   struct Purge {

@@ -92,11 +92,6 @@ void MetaState::register_node(const MetaNodeCommand& c, MetaOutcome& out) {
   }
   MetaNode node = known != nullptr ? *known : MetaNode();
   if (known == nullptr) node.id = node.meta_replica = c.id;
-  if (node.removed) {
-    // The meta group dropped its replica, or is about to.
-    node.meta_replica = replica_id(node.id, ++node.lives);
-    out.groups.push_back(kMetaGroup);
-  }
   node.name = c.name;
   node.cluster = c.cluster;
   node.domain = c.domain;

@@ -31,21 +31,33 @@ std::string quoted(const std::string& s) {
 }
 
 api::Healthz not_found(const api::HealthzOptions& o, bool stream_found) {
-  if (o.stream.empty())
-    return unhealthy(404, "ACCOUNT", "JetStream account " + quoted(o.account) + " not found");
-  std::string on = " on account " + quoted(o.account);
-  if (!stream_found)
-    return unhealthy(404, "STREAM", "JetStream stream " + quoted(o.stream) + " not found" + on);
-  return unhealthy(
-      404, "CONSUMER",
-      "JetStream consumer " + quoted(o.consumer) + " not found for stream " + quoted(o.stream) + on);
+  std::string type = "ACCOUNT", text = "account " + quoted(o.account) + " not found";
+  if (!o.stream.empty() && !stream_found) {
+    type = "STREAM";
+    text = "stream " + quoted(o.stream) + " not found on account " + quoted(o.account);
+  } else if (!o.stream.empty()) {
+    type = "CONSUMER";
+    text = "consumer " + quoted(o.consumer) + " not found for stream " + quoted(o.stream) + " on account " +
+           quoted(o.account);
+  }
+  api::Healthz h = unhealthy(404, std::move(type), "JetStream " + text);
+  h.errors[0].account = o.account;
+  h.errors[0].stream = o.stream;
+  h.errors[0].consumer = o.consumer;
+  return h;
 }
 
 }  // namespace
 
 api::Healthz MonitorView::healthz(const api::HealthzOptions& o) const {
   api::Healthz h = health(o);
-  if (!o.details) h.errors.clear();
+  if (h.status_code == 0) h.status_code = 200;
+  if (!o.details) {
+    h.errors.clear();
+  } else if (!h.errors.empty()) {
+    h.status = "error";
+    h.error.clear();
+  }
   return h;
 }
 
@@ -69,9 +81,10 @@ api::Healthz MonitorView::health(const api::HealthzOptions& o) const {
 void MonitorView::safe_to_stop(const api::HealthzOptions& o,
                                std::function<void(const api::Healthz&)> done) const {
   ClusterAsks* asks = n_.jetstream ? n_.jetstream->asks() : nullptr;
-  if (!asks) return done({});  // nobody could take over: nothing to wait for
+  if (!asks) return done({"ok", 200, {}, {}});  // nobody could take over: nothing to wait for
   asks->safe_to_stop([details = o.details, done = std::move(done)](const std::vector<StopHindrance>& found) {
     api::Healthz h;
+    h.status_code = 200;
     if (found.empty()) return done(h);
     h.status = "unavailable";
     h.status_code = 503;

@@ -82,6 +82,13 @@ Status JetStream::start(ClusterSide* cluster, replica::Peers* peers) {
       start_meta();
     }
   }
+  // The state of the checkpoint may be older than the end of a replica; it must know of its beginning.
+  StreamHost::forget_ended(*catalog_, [this](GroupId group, NodeId replica) {
+    const MetaStream* s = meta_->state().find(group);
+    const auto* node = meta_->state().find_node(js_.self);
+    bool known = group < meta_->state().next_group() && incarnation_of(replica) <= (node ? node->lives : 0);
+    return known && (!s || s->replica_on(js_.self) != replica);
+  });
   meta_->state().for_each([this](const MetaStream& s) {
     place(s);
     return true;
@@ -173,9 +180,15 @@ Status JetStream::recover_journal() {
 
 void JetStream::damaged(const store::JournalFault& f) {
   env_.log.error("journal: damaged, " + f.detail);
-  if (f.group == jetstream::kMetaGroup) meta_->damaged(f);
+  if (f.group == jetstream::kMetaGroup) return meta_->damaged(f);
+  if (f.group.v == 0) {  // it may concern any group
+    meta_->damaged(f);
+    for (auto& [id, stream] : streams_) stream->damaged(f);
+    return;
+  }
   auto it = streams_.find(f.group);
-  if (it != streams_.end()) it->second->damaged(f);
+  if (it != streams_.end()) return it->second->damaged(f);
+  if (waits_for_meta(f.group)) orphans_[f.group].push_back(f);
 }
 
 void JetStream::replay(const store::JournalRecord& record) {
@@ -198,7 +211,17 @@ void JetStream::keep_orphan(const store::JournalRecord& record) {
     return;
   }
   if (store::is_entry(record.kind)) strangers_.insert(record.group);
-  if (js_.cluster && record.group >= meta_->state().next_group()) orphans_[record.group].push_back(record);
+  if (waits_for_meta(record.group)) orphans_[record.group].push_back(record);
+}
+
+bool JetStream::waits_for_meta(GroupId group) const {
+  return js_.cluster && group >= meta_->state().next_group();
+}
+
+void JetStream::adopt(StreamHost& host, const Orphan& found) {
+  if (const auto* fault = std::get_if<store::JournalFault>(&found)) return host.damaged(*fault);
+  // An error stops the stream, which says so when it starts.
+  (void)host.replay(std::get<store::JournalRecord>(found)).has_value();
 }
 
 void JetStream::stream_changed(const MetaOutcome& change, bool live) {
@@ -262,11 +285,11 @@ void JetStream::open_stream(const MetaStream& s) {
   StreamHost* opened = host->get();
   streams_[s.group] = std::move(*host);
   by_name_[{s.account, s.config.name}] = opened;
-  if (!recovering_) {
-    for (const auto& record : orphans_[s.group]) (void)opened->replay(record).has_value();
-    orphans_.erase(s.group);
-    opened->start();
+  // Also while the journal is read: there the meta group's commit follows records of what it commits.
+  if (auto orphans = orphans_.extract(s.group)) {
+    for (const auto& found : orphans.mapped()) adopt(*opened, found);
   }
+  if (!recovering_) opened->start();
 }
 
 // The log of every stream begins with its configuration: a log that is replayed from its start must not

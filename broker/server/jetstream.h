@@ -13,6 +13,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "broker/cluster/membership.h"
@@ -148,7 +149,10 @@ class JetStream final {
   void tell(const jetstream::MetaOutcome& change);
   void open_stream(const jetstream::MetaStream& stream);
   void close_stream(const jetstream::MetaStream& stream);
+  using Orphan = std::variant<store::JournalRecord, store::JournalFault>;
   void keep_orphan(const store::JournalRecord& record);
+  bool waits_for_meta(GroupId group) const;
+  static void adopt(StreamHost& host, const Orphan& found);
   void start_cluster();
   static void fail_meta(const api::ApiError& error, MetaDone done);
   void propose_config(StreamHost& host, const jetstream::MetaStream& s);
@@ -202,7 +206,7 @@ class JetStream final {
   std::set<GroupId> unsettled_;  // led here, members are not as the meta group wants them
   std::set<GroupId> leaving_;    // hosted here, and should not be any more
   env::TimerId reconcile_timer_ = 0;
-  std::map<GroupId, std::vector<store::JournalRecord>> orphans_;  // records of groups not known yet
+  std::map<GroupId, std::vector<Orphan>> orphans_;  // what the journal has of groups not known yet
   std::map<std::pair<std::string, std::string>, StreamHost*, ByName> by_name_;
   std::map<GroupId, std::string> offline_;                      // could not be opened, and why
   std::vector<std::pair<GroupId, api::StreamConfig>> updates_;  // from the meta group, while starting

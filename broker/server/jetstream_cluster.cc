@@ -85,6 +85,8 @@ void JetStream::fetch_meta(NodeId from, const raft::SnapshotMeta&) {
 // A memory stream's replica forgot what it promised: it is of use again once the meta group has given it a
 // new id for this start (ADR 4).
 bool JetStream::may_host(const MetaStream& s) const {
+  // What was committed last may not be known yet after a start; what was given up then is gone for good.
+  if (StreamHost::replica_ended(*catalog_, s.group, s.replica_on(js_.self))) return false;
   if (!js_.cluster || s.config.storage == api::Storage::kFile || s.founders.size() + s.peers.size() == 2) {
     return true;
   }

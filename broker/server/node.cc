@@ -310,8 +310,10 @@ MonitorReply page(Result<Options> options, Encode&& encode) {
 }  // namespace
 
 namespace {
-MonitorReply health_reply(const api::Healthz& h) {
-  return {h.status_code ? h.status_code : 200, "application/json", api::encode_healthz(h)};
+/// The code is that of the HTTP reply; only $SYS replies have it in the text.
+MonitorReply health_reply(api::Healthz h) {
+  int code = std::exchange(h.status_code, 0);
+  return {code ? code : 200, "application/json", api::encode_healthz(h)};
 }
 }  // namespace
 

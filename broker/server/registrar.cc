@@ -102,10 +102,15 @@ void Registrar::propose(const Registration& r, UniqueFunction<void(Status)> done
     env_.log.error("node " + r.name + " cannot register: another node of that name is connected");
     return done(Error(Code::kExists, "another node has the name " + r.name));
   }
+  // A node that an operator removed stays away until it is started again.
+  const MetaNode* known = meta_.state().find_node(r.id);
+  bool removed = known && known->removed;
+  if (removed && r.boot <= known->boot) return done(Error(Code::kUnavailable, "the node was removed"));
   // A command that cannot be read again would stop the group on every node.
   if (r.tags.size() > jetstream::kTagsMax) return done(Error(Code::kLimit, "more than 256 server tags"));
   jetstream::MetaNodeCommand c;
   c.id = r.id;
+  c.rejoin = removed;
   c.replaces = replaces;
   c.name = r.name;
   c.cluster = r.cluster;

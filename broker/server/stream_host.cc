@@ -4,6 +4,7 @@
 
 #include "broker/api/pub_ack.h"
 #include "broker/base/limits.h"
+#include "broker/base/text.h"
 #include "broker/server/advisories.h"
 #include "broker/server/cluster_side.h"
 #include "broker/server/consumer_host.h"
@@ -21,6 +22,10 @@ constexpr Nanos kAskLeadAgain = 100 * kMillisecond;
 
 std::string group_prefix(GroupId id) {
   return "g/" + std::to_string(id.v) + "/";
+}
+const std::string kEnded = "e/";
+std::string ended_key(GroupId id) {
+  return kEnded + std::to_string(id.v);
 }
 api::ApiError unavailable(const Error& why) {
   auto e = api::make_error(api::ErrCode::kStreamGeneral, why.detail);
@@ -548,6 +553,7 @@ void StreamHost::destroy() {
   fail_batches();
   std::vector<store::CatalogEdit> edits = machine_edits_gone();
   edits.push_back({replica::position_key(identity_.group), std::nullopt});
+  edits.push_back({ended_key(identity_.group), std::to_string(identity_.self.v)});
   if (!file_) return;
   store::FileStore::discard(js_.env.disk, *js_.catalog, js_.env.log, file_options(group_.generation() + 1),
                             [](Status) {});
@@ -555,6 +561,23 @@ void StreamHost::destroy() {
   std::shared_ptr<store::MessageStore> store(std::move(store_));
   auto* file = static_cast<store::FileStore*>(store.get());
   file->destroy(std::move(edits), [store](Status) {});
+}
+
+bool StreamHost::replica_ended(const store::Catalog& catalog, GroupId group, NodeId replica) {
+  auto ended = catalog.get(ended_key(group));
+  return ended && *ended == std::to_string(replica.v);
+}
+
+void StreamHost::forget_ended(store::Catalog& catalog, const std::function<bool(GroupId, NodeId)>& over) {
+  std::vector<store::CatalogEdit> edits;
+  catalog.scan(kEnded, [&](const std::string& key, const std::string& value) {
+    auto group = parse_u64(std::string_view(key).substr(kEnded.size()));
+    auto replica = parse_u64(value);
+    if (!group || !replica || over(GroupId(static_cast<std::uint32_t>(*group)), NodeId(*replica)))
+      edits.push_back({key, std::nullopt});
+    return true;
+  });
+  if (!edits.empty()) catalog.commit(std::move(edits), [](Status) {});
 }
 
 // Removes the state machine's keys of every generation.

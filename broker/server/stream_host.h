@@ -65,8 +65,13 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   void maybe_checkpoint(bool now);
   /// The journal is short of room: lets go of it even if a follower would still read there.
   void press();
-  /// Ends the stream: consumers told, group and files removed.
+  /// Ends the stream: consumers told, group and files removed. This replica never comes back: a start may
+  /// find a meta state that still wants it (replica_ended).
   void destroy();
+  /// The replica that a start must not begin again under this id.
+  static bool replica_ended(const store::Catalog& catalog, GroupId group, NodeId replica);
+  /// Forgets ended replicas for which `over` holds: no meta state that a start may find wants them any more.
+  static void forget_ended(store::Catalog& catalog, const std::function<bool(GroupId, NodeId)>& over);
 
   void on_message(const session::Inbound& message) override;
   Status apply(RaftIndex index, Term term, const Bytes& payload, bool live) override;

@@ -11,7 +11,7 @@ std::string StreamHost::offline_reason() const {
 }
 
 std::string StreamHost::group_name() const {
-  return "S-R" + std::to_string(group_.conf().voters.size()) + (file_ ? "F-" : "M-") +
+  return "S-R" + std::to_string(machine_->config().num_replicas) + (file_ ? "F-" : "M-") +
          std::to_string(identity_.group.v);
 }
 

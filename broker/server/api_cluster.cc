@@ -100,9 +100,12 @@ bool ApiServer::pass_on(ApiRequest& r, const Route& route) {
 
 // A group of one leads a moment after the start; its consumers are there from then on.
 bool ApiServer::wait_for_start(ApiRequest& r, const Route& route) {
-  if (route.scope != Scope::kStream) return false;
-  StreamHost* host = js_.find(*r.account, r.tokens[route.stream]);
-  if (!host || host->group().leading() || host->group().why_stopped()) return false;
+  if (route.scope != Scope::kStream && route.scope != Scope::kMeta) return false;
+  StreamHost* host = route.scope == Scope::kStream ? js_.find(*r.account, r.tokens[route.stream]) : nullptr;
+  const replica::Group* group = host ? &host->group() : nullptr;
+  // What the meta group's log still holds may change what exists.
+  if (route.scope == Scope::kMeta) group = &js_.meta().group();
+  if (!group || group->leading() || group->why_stopped()) return false;
   if (r.since.ns != 0 && env_.clock.now() - r.since > kHoldFor) return false;
   hold(std::move(r));
   return true;
@@ -162,6 +165,8 @@ void ApiServer::stream_applied(ApiRequest& r) {
   if (auto why = js_.offline_reason(r.account->name, r.subject)) {
     return fail(r, type, api::make_error(ErrCode::kStreamGeneral, *why));
   }
+  // Deleted meanwhile, by the log that this node had not applied yet when it looked.
+  if (js_.meta().leading() && !js_.meta().state().find(id)) return fail(r, type, ErrCode::kStreamNotFound);
   ClusterSide* cluster = js_.context().cluster;
   NodeId leader = cluster ? cluster->leader_of(id) : NodeId();
   if (leader.v != 0 && leader != js_.self() && r.hops < kForwardsMax && send_on(leader, r)) return;

@@ -135,9 +135,19 @@ Status JetStream::load_identity() {
   auto boot = catalog_->get(boot_key);
   boot_ = (boot ? parse_u64(*boot).value_or(0) : 0) + 1;
   edits.push_back({boot_key, std::to_string(boot_)});
-  // Durable before anything that is said in its name: later commits and the journal's drain are behind it.
-  catalog_->commit(std::move(edits), [](Status) {});
+  catalog_->commit(std::move(edits), [this, alive = std::weak_ptr<int>(alive_)](Status s) {
+    if (alive.expired()) return;
+    if (!s) return env_.log.error("the node's id cannot be written: " + s.error().detail);
+    identity_durable_ = true;
+    check_ready();
+  });
   return ok();
+}
+
+// A stream names the nodes that hold it: none may be created before this node's name is on its disk.
+void JetStream::check_ready() {
+  ready_ = drained_ && identity_durable_;
+  if (ready_) env_.loop.post([] {});
 }
 
 Status JetStream::recover_journal() {
@@ -166,7 +176,9 @@ Status JetStream::recover_journal() {
   void_strangers();
   if (js_.cluster) start_cluster();
   journal_->drain([this, alive = std::weak_ptr<int>(alive_)](Status s) {
-    if (!alive.expired() && s) ready_ = true;
+    if (alive.expired() || !s) return;
+    drained_ = true;
+    check_ready();
   });
   catalog_->commit({}, [this, alive = std::weak_ptr<int>(alive_)](const Status& s) {
     if (alive.expired() || !s) return;

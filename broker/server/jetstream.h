@@ -158,6 +158,7 @@ class JetStream final {
   void propose_config(StreamHost& host, const jetstream::MetaStream& s);
   void log_offline(const jetstream::MetaStream& stream) const;
   Status load_identity();
+  void check_ready();
   void make_meta();
   void start_meta();
   void born(const cluster::FoundingRecord& record);
@@ -214,7 +215,8 @@ class JetStream final {
   std::map<std::string, Account> unconfigured_;  // accounts of streams that the configuration lacks
   std::set<GroupId> strangers_;                  // in the journal, not hosted here
   bool recovering_ = true;
-  bool ready_ = false;
+  bool drained_ = false, identity_durable_ = false;
+  bool ready_ = false;  // both
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   env::TimerId disk_timer_ = 0;
 };

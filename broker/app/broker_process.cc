@@ -167,6 +167,7 @@ Ports BrokerProcess::ports() const {
   Ports out;
   if (auto client = node_->client_endpoint()) out.emplace_back("nats", urls("nats://", *client));
   if (http_) out.emplace_back("monitoring", urls("http://", http_->endpoint()));
+  if (auto cluster = node_->cluster_endpoint()) out.emplace_back("cluster", urls("nats://", *cluster));
   return out;
 }
 

@@ -278,6 +278,10 @@ std::optional<env::Endpoint> Node::client_endpoint() const {
   return impl_->clients ? impl_->clients->endpoint() : std::nullopt;
 }
 
+std::optional<env::Endpoint> Node::cluster_endpoint() const {
+  return impl_->mesh ? impl_->mesh->endpoint() : std::nullopt;
+}
+
 void Node::set_monitor_endpoint(const env::Endpoint& at) {
   impl_->monitor_endpoint = at;
 }

@@ -53,6 +53,8 @@ class Node {
 
   /// Bound client endpoint; nullopt before start().
   std::optional<env::Endpoint> client_endpoint() const;
+  /// Bound endpoint for other nodes; nullopt without a cluster.
+  std::optional<env::Endpoint> cluster_endpoint() const;
 
   /// Serves "/varz", "/jsz", "/healthz", "/connz", ... (path without base path, query without '?').
   /// Unknown paths give 404. On the loop's thread.

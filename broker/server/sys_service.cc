@@ -55,6 +55,12 @@ void SysService::start() {
   timer_ = n_.env.loop.at(n_.env.clock.now() + next_push_, [this] { push_statsz(); });
 }
 
+api::ServerIdentity SysService::identity() {
+  api::ServerIdentity me = view_.identity();
+  me.seq = ++seq_;
+  return me;
+}
+
 bool SysService::run() {
   for (std::size_t n = 0; n < kPerTurn && !queue_.empty(); ++n) {
     Request r = std::move(queue_.front());
@@ -96,7 +102,7 @@ void SysService::handle(const Request& r) {
 
 template <class Decoded, class Encode>
 void SysService::answer_with(const Request& r, Decoded decoded, bool ping, Encode&& encode) {
-  api::ServerIdentity me = view_.identity();
+  api::ServerIdentity me = identity();
   if (!decoded) return reply(r, api::encode_sys_error(me, 400, decoded.error().detail));
   if (ping && !decoded->filter.accepts(me)) return;
   reply(r, encode(me, decoded->options));
@@ -161,7 +167,7 @@ void SysService::answer(const Request& r, std::string_view verb, bool ping) {
 }
 
 void SysService::health(const Request& r, bool safe_to_stop, bool ping) {
-  api::ServerIdentity me = view_.identity();
+  api::ServerIdentity me = identity();
   auto decoded = api::decode_sys_healthz(r.body);
   if (!decoded) return reply(r, api::encode_sys_error(me, 400, decoded.error().detail));
   if (ping && !decoded->filter.accepts(me)) return;
@@ -169,7 +175,7 @@ void SysService::health(const Request& r, bool safe_to_stop, bool ping) {
   if (!safe_to_stop && !o.safe_to_stop)
     return reply(r, api::encode_sys_reply(me, api::encode_healthz(view_.healthz(o))));
   view_.safe_to_stop(o, [this, r, alive = std::weak_ptr<int>(alive_)](const api::Healthz& h) {
-    if (!alive.expired()) reply(r, api::encode_sys_reply(view_.identity(), api::encode_healthz(h)));
+    if (!alive.expired()) reply(r, api::encode_sys_reply(identity(), api::encode_healthz(h)));
   });
 }
 
@@ -179,14 +185,14 @@ void SysService::user_info(const Request& r) {
   api::UserInfo u;
   u.user = u.user_name = who->user;
   u.account = u.account_name = who->account_name;
-  reply(r, api::encode_sys_reply(view_.identity(), api::encode_user_info(u)));
+  reply(r, api::encode_sys_reply(identity(), api::encode_user_info(u)));
 }
 
 void SysService::push_statsz() {
   Account* system = n_.system_account();
   std::string subject = "$SYS.SERVER." + n_.id + ".STATSZ";
   if (system->sublist.has_interest(subject)) {
-    n_.router.send(*system, subject, {}, api::encode_statsz(view_.identity(), view_.statsz()));
+    n_.router.send(*system, subject, {}, api::encode_statsz(identity(), view_.statsz()));
   }
   // Fast at first, so that observers see a new server at once, then every ten seconds.
   next_push_ = std::min(next_push_ * 2, kStatszInterval);
@@ -197,7 +203,7 @@ void SysService::announce(std::string_view what) {
   Account* system = n_.system_account();
   if (!system) return;
   std::string subject = "$SYS.SERVER." + n_.id + "." + std::string(what);
-  n_.router.send(*system, subject, {}, api::encode_sys_reply(view_.identity(), "{}"));
+  n_.router.send(*system, subject, {}, api::encode_sys_reply(identity(), "{}"));
 }
 
 void SysService::connection(const ConnectionView& c, bool opened) {
@@ -222,11 +228,11 @@ void SysService::connection(const ConnectionView& c, bool opened) {
   auto head = n_.advisories->head();
   if (opened) {
     n_.router.send(*system, subject, {},
-                   std::string_view(api::encode_client_connect(head, {view_.identity(), who})));
+                   std::string_view(api::encode_client_connect(head, {identity(), who})));
     return;
   }
   auto count = [](std::uint64_t v) { return static_cast<std::int64_t>(v); };
-  api::DisconnectEvent e{view_.identity(), who, {}, {}, c.reason};
+  api::DisconnectEvent e{identity(), who, {}, {}, c.reason};
   e.sent = {count(c.stats.out_msgs), count(c.stats.out_bytes), {}};
   e.received = {count(c.stats.in_msgs), count(c.stats.in_bytes), {}};
   n_.router.send(*system, subject, {}, std::string_view(api::encode_client_disconnect(head, e)));

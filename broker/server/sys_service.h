@@ -42,6 +42,8 @@ class SysService {
   void user_info(const Request& r);
   void health(const Request& r, bool safe_to_stop, bool ping);
   void push_statsz();
+  /// This server, with the number of the message that it is for.
+  api::ServerIdentity identity();
   void reply(const Request& r, std::string_view body);
   template <class Decoded, class Encode>
   void answer_with(const Request& r, Decoded decoded, bool ping, Encode&& encode);
@@ -50,6 +52,7 @@ class SysService {
   MonitorView view_;
   std::vector<std::unique_ptr<Inbox>> inboxes_;
   std::deque<Request> queue_;
+  std::uint64_t seq_ = 0;  // of replies and events
   env::TimerId timer_ = 0;
   Nanos next_push_ = kSecond;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);

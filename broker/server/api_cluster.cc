@@ -122,6 +122,13 @@ void ApiServer::hold(ApiRequest r) {
   }
 }
 
+void ApiServer::place_later(const ApiRequest& r, ReplyType type, const api::ApiError& error) {
+  bool waited = r.since.ns != 0 && env_.clock.now() - r.since > kHoldFor;
+  if (error.err_code != ErrCode::kClusterNoPeers || waited || held_.size() >= kHeldMax || !js_.forming())
+    return fail(r, type, error);
+  hold(r);
+}
+
 void ApiServer::retry_held() {
   for (ApiRequest& r : std::exchange(held_, {})) handle(r);
 }

@@ -83,6 +83,8 @@ class ApiServer {
   bool wait_for_start(ApiRequest& r, const Route& route);
   bool send_on(NodeId to, const ApiRequest& r);
   void hold(ApiRequest r);
+  /// A change of a stream failed. While nodes are about to join it may be that one of them is what it lacks.
+  void place_later(const ApiRequest& r, api::ReplyType type, const api::ApiError& error);
   void retry_held();
   /// The answer to a change of a stream comes from the stream's leader, once its log has that revision.
   void answer_when_applied(const ApiRequest& r, const jetstream::MetaStream& stream, std::string_view verb);

@@ -82,7 +82,7 @@ void ApiServer::stream_create(ApiRequest& r) {
     return answer_when_applied(r, *js_.meta().state().find(r.account->name, config.name), "created");
   }
   js_.create_stream(*r.account, config, [this, r](const jetstream::MetaOutcome& o) {
-    if (!o.ok()) return fail(r, kType, o.error);
+    if (!o.ok()) return place_later(r, kType, o.error);
     answer_when_applied(r, o.stream, "created");
   });
 }
@@ -115,7 +115,7 @@ void ApiServer::stream_update(ApiRequest& r) {
   if (auto e = refuse_stream(*r.account, config, &*old)) return fail(r, kType, *e);
   api::set_stored_metadata(config);
   js_.update_stream(*r.account, config, [this, r](const jetstream::MetaOutcome& o) {
-    if (!o.ok()) return fail(r, kType, o.error);
+    if (!o.ok()) return place_later(r, kType, o.error);
     answer_when_applied(r, o.stream, "updated");
   });
 }

@@ -97,6 +97,8 @@ class JetStream final {
   cluster::PlaceRules place_rules() const;
   /// Null without a cluster.
   ClusterAsks* asks() { return asks_.get(); }
+  /// Nodes with a link here that the meta group does not know yet.
+  bool forming() const;
   /// The meta group knows this node as it is; always true without a cluster.
   bool registered() const { return !registrar_ || registrar_->registered(); }
   /// Who leads the meta group; 0: not known.

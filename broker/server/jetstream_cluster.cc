@@ -231,6 +231,14 @@ void JetStream::remove_peer(const MetaStream& s, NodeId node, MetaDone done) {
   meta_->propose([&](jetstream::EntryBuilder& b) { b.meta_set_peers(c); }, std::move(done));
 }
 
+bool JetStream::forming() const {
+  if (!js_.cluster) return false;
+  std::vector<cluster::NodeInfo> peers = js_.cluster->mesh().peers();
+  return !meta_->state().find_node(js_.self) ||
+         std::any_of(peers.begin(), peers.end(),
+                     [this](const auto& p) { return p.jetstream && !meta_->state().find_node(p.id); });
+}
+
 std::vector<cluster::PlaceNode> JetStream::place_nodes() const {
   std::vector<cluster::PlaceNode> out;
   for (const auto& [id, node] : meta_->state().nodes()) {

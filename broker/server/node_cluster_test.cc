@@ -71,6 +71,18 @@ TEST(NodeCluster, FormsAndShowsTheMetaGroup) {
   EXPECT_EQ(text_at(*at(raftz, "$SYS")->find("_meta_"), "state"), "LEADER");
 }
 
+TEST(NodeCluster, TheFirstRequestMayComeBeforeEveryNodeIsKnown) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    Site w(3, seed);
+    for (std::size_t i = 0; i < 3; ++i) w.start(i);
+    ASSERT_TRUE(w.until([&] { return !w.meta_leader(0).empty(); }));
+    ClusterClient c(w, 0);
+    ASSERT_TRUE(c.login());
+    EXPECT_EQ(c.create_stream("S", 3), "") << "seed " << seed;
+    EXPECT_EQ(c.create_stream("F", 5), "10005") << "no node is about to join";
+  }
+}
+
 TEST(NodeCluster, AStreamIsTheSameFromEveryNode) {
   Site w;
   w.start();

@@ -71,6 +71,9 @@ bool Core::plausible(const Message& m) const {
            valid_payload(m.entries[0]);
   }
   if (m.type != MessageType::kAppend) return true;
+  // No log has an entry 1 to send: a new group's begins above it (kNewGroup). A newcomer, whose empty log
+  // ends at 0, would take whatever it is told for the beginning.
+  if (m.index == RaftIndex{0}) return false;
   EntryId before{m.index, m.log_term};
   for (const Entry& e : m.entries) {
     if (e.index != before.index + 1 || e.term < before.term || e.term > m.term || !valid_payload(e))

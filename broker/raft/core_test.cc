@@ -166,6 +166,19 @@ TEST(RaftCore, AContradictionOfCommittedEntriesHaltsInsteadOfGuessing) {
   EXPECT_EQ(leader.propose(one).outcome, ProposeOutcome::kNotLeader);
 }
 
+TEST(RaftCore, ANewcomerTakesNoEntriesFromTheVeryBeginning) {
+  Core core(config_of(4), StartState{});
+  Message m = message(MessageType::kAppend, 1);
+  m.commit = RaftIndex{1};
+  m.entries.push_back(
+      {RaftIndex{1}, Term{1}, EntryType::kConfig, encode_conf({{NodeId{1}}, {}, {}, {}, false})});
+  core.step(NodeId{1}, m);
+  settle(core);
+  EXPECT_EQ(core.view().malformed, 1u);
+  EXPECT_EQ(core.log().last(), RaftIndex{0});
+  EXPECT_TRUE(core.conf().voters.empty()) << "its first configuration comes with a state";
+}
+
 TEST(RaftCore, AFollowerThatHearsTwoLeadersInOneTermHalts) {
   Core core(config_of(3), start_of({}));
   core.step(NodeId{1}, message(MessageType::kHeartbeat, 1));

@@ -38,7 +38,7 @@ class Contents:
 
     def _batch(self, wire, node, stream, at, seen, found):
         body = ('{"seq":%d,"batch":%d}' % (at, BATCH)).encode()
-        inbox = wire.ask("$JS.API.DIRECT.GET." + stream, body, 5.0)
+        inbox = wire.ask("$JS.API.DIRECT.GET." + stream, body, 20.0)
         last = None
         while True:
             m = wire.message()
@@ -51,6 +51,8 @@ class Contents:
             if m.status:
                 wire.done()
                 raise WireError("direct get: status %s" % m.head[9:60].decode("utf-8", "replace").strip())
+            if b"Nats-Sequence:" not in m.head:
+                raise WireError("direct get: a message without sequence: %r %r" % (m.head[:200], m.body[:80]))
             last = self._one(m, node, stream, seen)
             found.append(last)
         wire.done()

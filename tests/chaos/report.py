@@ -31,7 +31,7 @@ def summary(run, history, there):
     kinds = collections.OrderedDict()
     for step in run.steps:
         kinds.setdefault(step["kind"], []).append(step)
-    acked = collections.Counter(p.stream for p in history.acks)
+    acked = collections.Counter(stream for stream, _ in {(p.stream, p.id) for p in history.acks})
     return {
         "seed": run.options.seed,
         "program": run.options.program,
@@ -75,6 +75,9 @@ def table(run):
         print("registers %s" % s["registers"])
         errors = ", ".join("%s %d" % e for e in list(s["client_errors"].items())[:12])
         print("client errors: " + (errors or "none"))
+    stalled = sum(s for _, s in run.stalls.seen)
+    if stalled > 1:
+        print("this machine was too busy: it stood still for %.1f s in all" % stalled)
     count = collections.Counter(v["rule"] for v in run.violations)
     print("%d faults, %d violations%s" % (
         len(run.steps), len(run.violations), "".join(", %s %d" % c for c in count.items())))

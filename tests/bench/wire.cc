@@ -129,7 +129,9 @@ std::string Wire::request(std::string_view subject, std::string_view text) {
   send("PUB " + std::string(subject) + " " + inbox + " " + std::to_string(text.size()) + "\r\n" +
        std::string(text) + "\r\n");
   std::string answer;
-  messages(1, [&](std::string_view, std::string_view, std::size_t, std::string_view body) { answer = body; });
+  messages(1, [&](std::string_view, std::string_view, std::size_t header, std::string_view body) {
+    answer = body.substr(header);
+  });
   return answer;
 }
 

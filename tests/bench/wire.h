@@ -31,7 +31,7 @@ class Wire {
       --count;
     }
   }
-  /// A request with an inbox of its own; returns the body of the answer.
+  /// A request with an inbox of its own; returns the body of the answer, empty for a status.
   std::string request(std::string_view subject, std::string_view body);
   void flush();  // PING, wait for PONG; messages that arrive meanwhile are dropped
 

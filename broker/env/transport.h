@@ -3,18 +3,25 @@
 // Thread:   the shard's loop; handlers are never called inside a call of theirs.
 // Flow:     a Connection reads while not paused; data() hands a view that is valid during the call.
 //           write() queues; the owner watches queued_bytes() (slow consumer) and drained().
+// TLS:      start_tls() turns a connection to TLS, before start() or in the middle (env/tls.h). After it
+//           write() and data() are of plain bytes as before; what is queued by then still leaves plain.
+//           Writes wait for the handshake. A handshake that fails ends the connection: closed() with
+//           "tls handshake: ..." and the reason, after the other side was told.
 // Close:    after close() or closed() no handler call follows. The owner drops its unique_ptr then
 //           or later; dropping an open connection closes it at once.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "broker/base/bytes.h"
+#include "broker/base/check.h"
 #include "broker/base/result.h"
 #include "broker/base/unique_function.h"
+#include "broker/env/tls.h"
 
 namespace weir::env {
 
@@ -51,6 +58,11 @@ class Connection {
   virtual void pause_reading(bool paused) = 0;
   /// Sends what is queued (for at most a second), then closes. No handler call follows.
   virtual void close() = 0;
+  /// Once, and only on connections of the transport that made `how.context`. Inside data() only if the
+  /// view is used up or handed on as `how.first`.
+  virtual void start_tls(TlsStart how) { CHECK(!how.context, "a context of another transport"); }
+  /// nullopt before the end of a handshake, and without TLS.
+  virtual std::optional<TlsState> tls() const { return std::nullopt; }
   virtual Endpoint remote() const = 0;
   virtual Endpoint local() const = 0;
 };
@@ -73,6 +85,11 @@ class Transport {
   virtual Result<std::unique_ptr<Listener>> listen(const Endpoint& at, Accepted on_accept) = 0;
   /// Resolves and connects, at most `timeout_ns`.
   virtual void dial(const Endpoint& to, std::int64_t timeout_ns, Dialled done) = 0;
+  /// Reads the files and checks that they fit each other. Blocks shortly; used at start. Errors: kInvalid
+  /// with "<at>: " and what is wrong with which file; kUnsupported if this transport has no TLS.
+  virtual Result<std::shared_ptr<const TlsContext>> tls(const TlsSettings&) {
+    return Error(Code::kUnsupported, "this transport has no TLS");
+  }
   /// Addresses of the machine's non-loopback interfaces (for connect_urls).
   virtual std::vector<std::string> interface_addresses() = 0;
 };

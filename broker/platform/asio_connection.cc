@@ -54,7 +54,7 @@ Socket::Socket(AsioLoop& loop, asio::ip::tcp::socket fd) : loop_(loop), fd_(std:
 void Socket::start(env::ConnectionHandler* handler) {
   handler_ = handler;
   if (state_ == State::kBroken) break_later(std::move(broken_detail_));
-  if (state_ == State::kOpen && !paused_) arm_read();
+  if (state_ == State::kOpen && wants_input()) arm_read();
 }
 
 // ---- reading
@@ -78,16 +78,18 @@ void Socket::on_read(const asio::error_code& ec, std::size_t n) {
     case State::kBroken: return;
     case State::kLingering:
       // The peer closed too, or is gone: nothing more to wait for. Other bytes are nobody's any more.
-      if (ec && queue_.empty()) destroy();
+      if (ec && (queue_.empty() || handshaking())) return destroy();
+      if (!ec && handshaking()) pump_tls({buffer_.get(), n});  // what is queued waits for it
       if (!ec) arm_read();
       return;
     case State::kOpen: break;
   }
   if (ec) {
-    fail(ec == asio::error::eof ? "" : "read: " + errno_text(ec.value()));
-    return;
+    std::string why = ec == asio::error::eof ? "" : "read: " + errno_text(ec.value());
+    if (handshaking()) why = "tls handshake: " + (why.empty() ? "the other side closed the connection" : why);
+    return fail(why);
   }
-  if (paused_) {
+  if (!wants_input()) {
     stashed_bytes_ = n;
     return;
   }
@@ -101,6 +103,10 @@ void Socket::deliver(std::size_t n) {
     view = {loop_.impl().scratch.data(), n};
   }
   auto self = shared_from_this();  // the handler may drop the connection
+  if (tls_) {
+    pump_tls(view);
+    return after_data(n);
+  }
   in_data_ = true;
   handler_->data(view);
   in_data_ = false;
@@ -127,9 +133,9 @@ std::size_t Socket::read_on(std::size_t n) {
 
 void Socket::after_data(std::size_t n) {
   if (state_ == State::kClosed || state_ == State::kBroken) return;
-  fit_buffer(n);
+  if (n > 0) fit_buffer(n);
   if (state_ == State::kLingering) return arm_read();
-  if (paused_) return;
+  if (!wants_input()) return;
   if (turn_ != loop_.turn()) {
     turn_ = loop_.turn();
     turn_bytes_ = 0;
@@ -144,9 +150,11 @@ void Socket::post_resume() {
   resume_posted_ = true;
   loop_.post([self = shared_from_this()] {
     self->resume_posted_ = false;
-    if (self->state_ != State::kOpen || self->paused_) return;
+    if (self->state_ != State::kOpen || !self->handler_ || !self->wants_input()) return;
     std::size_t n = std::exchange(self->stashed_bytes_, 0);
-    n > 0 ? self->deliver(n) : self->arm_read();
+    if (n > 0) return self->deliver(n);
+    if (self->tls_) self->pump_tls({});  // what it held while paused
+    self->after_data(0);
   });
 }
 
@@ -168,13 +176,14 @@ void Socket::pause_reading(bool paused) {
   if (paused_ == paused) return;
   paused_ = paused;
   if (paused || state_ != State::kOpen || !handler_ || in_data_) return;
-  stashed_bytes_ > 0 || resume_posted_ ? post_resume() : arm_read();
+  stashed_bytes_ > 0 || resume_posted_ || tls_ ? post_resume() : arm_read();
 }
 
 // ---- writing
 
 void Socket::write(std::vector<Bytes> slices) {
   if (state_ != State::kOpen) return;
+  drain_due_ = true;
   std::erase_if(slices, [](const Bytes& b) { return b.empty(); });
   for (const Bytes& b : slices) queued_bytes_ += b.size();
   if (queue_.empty()) {
@@ -189,13 +198,16 @@ void Socket::write(std::vector<Bytes> slices) {
 }
 
 void Socket::flush() {
-  while (head_ < queue_.size()) {
-    if (!send_some()) return;
+  for (;;) {
+    if (tls_ && !send_wire()) return;
+    if (head_ == queue_.size()) break;
+    if (handshaking()) return;
+    if (!(tls_ ? seal_some() : send_some())) return;
   }
   queue_.clear();
   head_ = 0;
   if (state_ == State::kLingering) return finish_output();
-  announce_drained();
+  if (std::exchange(drain_due_, false)) announce_drained();
 }
 
 // One gathering send. False if the kernel is full (a wait is armed) or the connection broke.
@@ -220,20 +232,30 @@ bool Socket::send_some() {
     return false;
   }
   std::size_t done = sent > 0 ? static_cast<std::size_t>(sent) : 0;
-  queued_bytes_ -= done;
-  for (std::size_t left = done; left > 0;) {
-    std::size_t rest = queue_[head_].size() - head_offset_;
-    if (left < rest) {
-      head_offset_ += left;
-      break;
-    }
-    left -= rest;
-    queue_[head_++] = Bytes();
-    head_offset_ = 0;
-  }
+  consume(done);
   if (done == total) return true;
   arm_write();
   return false;
+}
+
+// The first `n` bytes of the queue are on their way.
+void Socket::consume(std::size_t n) {
+  queued_bytes_ -= n;
+  while (n > 0) {
+    std::size_t rest = queue_[head_].size() - head_offset_;
+    if (n < rest) {
+      head_offset_ += n;
+      return;
+    }
+    n -= rest;
+    queue_[head_++] = Bytes();
+    head_offset_ = 0;
+  }
+}
+
+void Socket::clear_output() {
+  queue_.clear();
+  head_ = head_offset_ = queued_bytes_ = 0;
 }
 
 void Socket::arm_write() {
@@ -260,8 +282,8 @@ void Socket::announce_drained() {
 void Socket::break_later(std::string detail) {
   if (state_ == State::kLingering) return destroy();
   state_ = State::kBroken;
-  queue_.clear();
-  head_ = head_offset_ = queued_bytes_ = 0;
+  clear_output();
+  if (tls_) tls_->drop_wire();
   if (!handler_) {  // not started: told at start()
     broken_detail_ = std::move(detail);
     return;
@@ -286,13 +308,14 @@ void Socket::close() {
     self->linger_timer_ = 0;
     self->destroy();
   });
-  set_flushing(!queue_.empty());
-  if (queue_.empty()) finish_output();
+  set_flushing(queued_bytes() > 0);
+  if (!writing_) flush();
   // Unread input at close() would turn into a reset that may overtake the last bytes sent.
   if (state_ == State::kLingering && !in_data_) arm_read();
 }
 
 void Socket::finish_output() {
+  if (tls_ && tls_->end() && !send_wire()) return;
   set_flushing(false);
   if (::shutdown(fd_.native_handle(), SHUT_WR) != 0) destroy();
 }
@@ -313,9 +336,10 @@ void Socket::destroy() {
   state_ = State::kClosed;
   handler_ = nullptr;
   loop_.cancel(std::exchange(linger_timer_, 0));
+  loop_.cancel(std::exchange(handshake_timer_, 0));
   set_flushing(false);
-  queue_.clear();
-  head_ = head_offset_ = queued_bytes_ = 0;
+  clear_output();
+  if (tls_) tls_->drop_wire();
   asio::error_code ec;
   fd_.close(ec);
 }

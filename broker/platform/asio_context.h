@@ -30,6 +30,7 @@ struct AsioLoop::Impl {
   std::uint64_t turn = 0;
   std::size_t flushing = 0;
   std::vector<std::uint8_t> scratch = std::vector<std::uint8_t>(kScratchBytes);
+  std::vector<std::uint8_t> plain;  // what a read brought, decrypted; kScratchBytes from its first use on
 
   std::atomic<bool> stopping{false};
   std::mutex mail_mutex;

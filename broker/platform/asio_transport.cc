@@ -17,6 +17,7 @@
 #include "broker/platform/asio_context.h"
 #include "broker/platform/dialling.h"
 #include "broker/platform/system.h"
+#include "broker/platform/tls_engine.h"
 
 namespace weir::platform {
 namespace {
@@ -165,6 +166,10 @@ class AsioTransport final : public env::Transport {
     start_dialling(loop_, to, timeout_ns, [alive = alive_, done = std::move(done)](auto result) mutable {
       if (*alive) done(std::move(result));
     });
+  }
+
+  Result<std::shared_ptr<const env::TlsContext>> tls(const env::TlsSettings& settings) override {
+    return open_tls_context(settings);
   }
 
   std::vector<std::string> interface_addresses() override {

@@ -10,6 +10,8 @@ namespace {
 
 constexpr Nanos kDelay = 200 * kMillisecond;
 constexpr unsigned kBackOffMax = 4;  // doublings
+// A lone node would found another cluster whenever it comes back with an empty disk and names only itself.
+constexpr std::size_t kFoundersMin = 2;
 
 bool holds(const std::vector<NodeId>& sorted, NodeId node) {
   return std::binary_search(sorted.begin(), sorted.end(), node);
@@ -173,7 +175,6 @@ Founding::Output Founding::begin_round() {
   FoundingMessage m = make(FoundingType::kPrepare);
   m.ballot = ballot_;
   to_peers(out, m);
-  if (peers_.empty() && quorum(answers_)) return propose();
   return out;
 }
 
@@ -184,7 +185,6 @@ Founding::Output Founding::propose() {
   state_.value = value_;
   answers_.clear();
   answers_[self_.id] = {self_.name, *seeds_};
-  if (quorum(answers_)) return learn(value_, NodeId(0));
   Output out;
   out.persist = true;
   FoundingMessage m = make(FoundingType::kAccept);
@@ -195,6 +195,7 @@ Founding::Output Founding::propose() {
 }
 
 bool Founding::quorum(const std::map<NodeId, Answer>& answers) const {
+  if (answers.size() < kFoundersMin) return false;
   auto majority = [&](const auto& known, std::uint64_t unresolved) {
     std::uint64_t there = 0;
     for (NodeId node : known) there += answers.count(node);
@@ -220,6 +221,7 @@ bool Founding::quorum(const std::map<NodeId, Answer>& answers) const {
 }
 
 bool Founding::hopeful() const {
+  if (peers_.empty()) return false;
   std::uint64_t there = 0;
   for (NodeId node : seeds_->known) there += node == self_.id ? 1 : peers_.count(node);
   std::uint64_t others = seeds_->known.size() - there;

@@ -7,6 +7,7 @@ namespace weir::cluster {
 namespace {
 const std::string kKey = "n/cluster";  // value: encode_founding_state
 constexpr Nanos kSeedPoll = 100 * kMillisecond;
+constexpr Nanos kSayEvery = 10 * kSecond;
 }  // namespace
 
 Result<FoundingState> Membership::load(const store::Catalog& catalog) {
@@ -32,6 +33,7 @@ Membership::~Membership() {
 
 void Membership::start() {
   if (born()) return;
+  said_ = env_.clock.now();
   look_for_seeds();
   arm();
 }
@@ -62,8 +64,16 @@ void Membership::arm() {
   timer_ = env_.loop.at(env_.clock.now() + founding_.delay(), [this] {
     timer_ = 0;
     carry_out(founding_.timer());
+    say_waiting();
     arm();
   });
+}
+
+void Membership::say_waiting() {
+  if (born() || env_.clock.now() - said_ < kSayEvery) return;
+  said_ = env_.clock.now();
+  env_.log.info("JetStream waits for a cluster: links to " + std::to_string(mesh_.peers().size()) +
+                " other nodes, and a majority of those that cluster.routes lead to is needed");
 }
 
 void Membership::peer_up(const NodeInfo& peer) {

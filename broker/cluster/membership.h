@@ -43,6 +43,7 @@ class Membership {
   void carry_out(Founding::Output out);
   void send(const std::vector<Founding::Envelope>& messages);
   void tell_born();
+  void say_waiting();
 
   env::Env& env_;
   Mesh& mesh_;
@@ -51,6 +52,7 @@ class Membership {
   Founding founding_;
   Born on_born_;
   bool told_ = false;
+  Mono said_{};  // when the log last said that this node waits
   std::optional<FoundingSeeds> seeds_;
   std::set<NodeId> without_jetstream_;
   std::deque<std::vector<Founding::Envelope>> waiting_;  // behind a write of the catalog

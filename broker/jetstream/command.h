@@ -38,6 +38,7 @@ enum class CommandType : std::uint8_t {
   kMetaSetPeers = 69,
   kMetaRenewReplicas = 70,
   kMetaResetStream = 71,
+  kMetaReleasePeers = 72,
 };
 
 /// How CONSUMER.CREATE wants an existing or a missing consumer treated.
@@ -96,10 +97,10 @@ struct MetaNodeCommand {
   bool jetstream = true;
   bool rejoin = false;  // the node may come back although an operator removed it
 };
-struct MetaPeersCommand {  // also kMetaResetStream, which ignores `preferred`
+struct MetaPeersCommand {  // also kMetaResetStream, kMetaReleasePeers, which ignore `preferred`
   GroupId group;
   std::uint64_t expected = 0;  // MetaStream::peers_revision that the choice was made for
-  std::vector<NodeId> nodes;   // reset: empty = the same nodes
+  std::vector<NodeId> nodes;   // reset: empty = the same nodes; release: empty
   NodeId preferred;
 };
 struct MetaRenewCommand {
@@ -126,7 +127,7 @@ Result<ConsumerProgressCommand> decode_consumer_progress(const Command& c);
 Result<MetaStreamCommand> decode_meta_stream(const Command& c);
 Result<MetaNodeCommand> decode_meta_register(const Command& c);
 Result<NodeId> decode_meta_remove_node(const Command& c);
-/// Of kMetaSetPeers, kMetaResetStream.
+/// Of kMetaSetPeers, kMetaResetStream, kMetaReleasePeers.
 Result<MetaPeersCommand> decode_meta_peers(const Command& c);
 Result<MetaRenewCommand> decode_meta_renew(const Command& c);
 
@@ -150,6 +151,8 @@ class EntryBuilder {
   void meta_set_peers(const MetaPeersCommand& c);
   void meta_renew_replicas(const MetaRenewCommand& c);
   void meta_reset_stream(const MetaPeersCommand& c);
+  /// c.nodes is not used.
+  void meta_release_peers(const MetaPeersCommand& c);
 
   bool empty() const { return count_ == 0; }
   std::uint32_t count() const { return count_; }

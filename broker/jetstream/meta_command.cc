@@ -102,6 +102,10 @@ void EntryBuilder::meta_reset_stream(const MetaPeersCommand& c) {
   put_peers(CommandType::kMetaResetStream, c);
 }
 
+void EntryBuilder::meta_release_peers(const MetaPeersCommand& c) {
+  put_peers(CommandType::kMetaReleasePeers, {c.group, c.expected, {}, NodeId(0)});
+}
+
 void EntryBuilder::meta_renew_replicas(const MetaRenewCommand& c) {
   BytesBuilder b;
   b.append_varint(c.group.v);
@@ -160,7 +164,9 @@ Result<MetaPeersCommand> decode_meta_peers(const Command& c) {
   m.expected = r.varint();
   read_nodes(r, m.nodes, m.preferred);
   bool needs_nodes = c.type == CommandType::kMetaSetPeers;
-  if (!r.done() || m.group.v == 0 || (needs_nodes && m.nodes.empty())) return malformed("set peers");
+  bool no_nodes = c.type == CommandType::kMetaReleasePeers;
+  if (!r.done() || m.group.v == 0 || (needs_nodes && m.nodes.empty()) || (no_nodes && !m.nodes.empty()))
+    return malformed("set peers");
   return m;
 }
 

@@ -116,6 +116,11 @@ struct Meta {
     b.meta_reset_stream({group, expected != 0 ? expected : peers_revision(group), std::move(nodes), {}});
     return run(b);
   }
+  std::string release(GroupId group, std::uint64_t expected = 0) {
+    EntryBuilder b;
+    b.meta_release_peers({group, expected != 0 ? expected : peers_revision(group), {}, {}});
+    return run(b);
+  }
   std::string renew(GroupId group, NodeId replica, std::uint64_t boot = 0) {
     EntryBuilder b;
     b.meta_renew_replicas({group, replica, boot});

@@ -21,6 +21,14 @@ NodeId MetaStream::replica_on(NodeId node) const {
   return NodeId(0);
 }
 
+NodeId MetaStream::hosted_on(NodeId node) const {
+  NodeId wanted = replica_on(node);
+  if (wanted.v != 0) return wanted;
+  for (NodeId peer : leaving)
+    if (node_of(peer) == node) return peer;
+  return NodeId(0);
+}
+
 const MetaNode* MetaState::find_node(NodeId id) const {
   auto it = nodes_.find(node_of(id));
   return it == nodes_.end() ? nullptr : &it->second;
@@ -62,6 +70,11 @@ Status MetaState::apply_node(const Command& command, MetaOutcome& out) {
     case CommandType::kMetaResetStream: {
       ASSIGN_OR_RETURN(auto c, decode_meta_peers(command));
       reset(c, out);
+      return ok();
+    }
+    case CommandType::kMetaReleasePeers: {
+      ASSIGN_OR_RETURN(auto c, decode_meta_peers(command));
+      release_peers(c, out);
       return ok();
     }
     default:
@@ -125,6 +138,10 @@ void MetaState::replace_node(NodeId old, MetaNode& fresh, MetaOutcome& out) {
     count_load(stream, true);
     out.groups.push_back(stream.group);
   });
+  each_leaving_on(old, [&](MetaStream& stream) {
+    forget_leaving(stream, old);
+    out.groups.push_back(stream.group);
+  });
   nodes_.erase(old);
 }
 
@@ -185,9 +202,15 @@ void MetaState::renew(const MetaRenewCommand& c, MetaOutcome& out) {
     if (stream == by_group_.end()) return;
     auto& peers = stream->second->peers;
     auto at = std::find(peers.begin(), peers.end(), c.replica);
-    if (at == peers.end()) return;  // given up already
+    auto& leaving = stream->second->leaving;
+    bool leaves = std::find(leaving.begin(), leaving.end(), c.replica) != leaving.end();
+    if (at == peers.end() && !leaves) return;  // given up already
     stream->second->peers_revision = ++revision_;
-    *at = replica_id(node->first, ++node->second.lives);
+    if (leaves) {
+      forget_leaving(*stream->second, node->first);
+    } else {
+      *at = replica_id(node->first, ++node->second.lives);
+    }
     out.stream = *stream->second;
   }
   out.change = MetaChange::kPeersChanged;
@@ -203,14 +226,35 @@ void MetaState::renew_memory(const MetaRenewCommand& c, MetaOutcome& out) {
   std::uint64_t life = node.lives + 1;
   each_stream_on(node.id, [&](MetaStream& stream, std::size_t at) {
     // A group of one has nobody whom it could mislead.
-    if (stream.config.storage != api::Storage::kMemory || stream.peers.size() < 2) return;
+    bool alone = stream.peers.size() + stream.leaving.size() < 2;
+    if (stream.config.storage != api::Storage::kMemory || alone) return;
     stream.peers[at] = replica_id(node.id, life);
     stream.peers_revision = revision_;
     out.groups.push_back(stream.group);
   });
   if (!out.groups.empty()) node.lives = life;
+  each_leaving_on(node.id, [&](MetaStream& stream) {
+    if (stream.config.storage != api::Storage::kMemory) return;
+    forget_leaving(stream, node.id);
+    stream.peers_revision = revision_;
+    out.groups.push_back(stream.group);
+  });
   out.change = out.groups.empty() ? MetaChange::kNodeChanged : MetaChange::kPeersChanged;
   out.node = node;
+}
+
+void MetaState::release_peers(const MetaPeersCommand& c, MetaOutcome& out) {
+  auto it = by_group_.find(c.group);
+  if (it == by_group_.end() || it->second->peers_revision != c.expected) {
+    out.error = api::make_error(ErrCode::kClusterServerMemberChangeInflight);
+    return;
+  }
+  if (!parting_.erase(c.group)) return;
+  ++revision_;
+  it->second->leaving.clear();
+  out.change = MetaChange::kPeersChanged;
+  out.groups = {c.group};
+  out.stream = *it->second;
 }
 
 void MetaState::reset(const MetaPeersCommand& c, MetaOutcome& out) {
@@ -230,6 +274,8 @@ void MetaState::reset(const MetaPeersCommand& c, MetaOutcome& out) {
   if (!check_nodes(nodes, nullptr, out)) return;
   out.groups = {stream.group};
   by_group_.erase(it);
+  parting_.erase(stream.group);
+  stream.leaving.clear();
   count_load(stream, false);
   stream.group = next_group_;
   ++next_group_;
@@ -242,8 +288,20 @@ void MetaState::reset(const MetaPeersCommand& c, MetaOutcome& out) {
   out.stream = stream;
 }
 
+namespace {
+std::size_t left_out(const std::vector<NodeId>& replicas, const std::vector<NodeId>& nodes) {
+  return static_cast<std::size_t>(std::count_if(replicas.begin(), replicas.end(), [&](NodeId replica) {
+    return std::find(nodes.begin(), nodes.end(), node_of(replica)) == nodes.end();
+  }));
+}
+}  // namespace
+
 bool MetaState::check_nodes(const std::vector<NodeId>& nodes, const MetaStream* stream,
                             MetaOutcome& out) const {
+  if (stream != nullptr && left_out(stream->peers, nodes) + left_out(stream->leaving, nodes) > kPeersMax) {
+    out.error = api::make_error(ErrCode::kClusterServerMemberChangeInflight);
+    return false;
+  }
   if (nodes.empty()) {
     out.error = api::make_error(ErrCode::kClusterNoPeers, "no suitable peers for placement");
     return false;
@@ -267,9 +325,11 @@ bool MetaState::check_nodes(const std::vector<NodeId>& nodes, const MetaStream* 
 }
 
 void MetaState::assign_peers(MetaStream& stream, const std::vector<NodeId>& nodes, NodeId preferred) {
-  std::vector<NodeId> peers;
+  std::vector<NodeId> peers, leaving = stream.leaving;
+  for (NodeId replica : stream.peers) leaving.push_back(replica);
   for (NodeId node : nodes) {
-    NodeId replica = stream.replica_on(node);
+    NodeId replica = stream.hosted_on(node);
+    std::erase(leaving, replica);
     if (replica.v == 0) {
       auto it = nodes_.find(node);
       CHECK(it != nodes_.end(), "peers were not checked");
@@ -278,6 +338,9 @@ void MetaState::assign_peers(MetaStream& stream, const std::vector<NodeId>& node
     peers.push_back(replica);
   }
   stream.peers = std::move(peers);
+  stream.leaving = std::move(leaving);
+  if (stream.leaving.empty()) parting_.erase(stream.group);
+  if (!stream.leaving.empty()) parting_.insert(stream.group);
   stream.preferred = node_of(stream.replica_on(preferred));
   stream.peers_revision = revision_;
 }
@@ -292,6 +355,21 @@ void MetaState::count_load(const MetaStream& stream, bool add) {
     change(load.replicated, std::size_t{stream.peers.size() > 1 ? 1u : 0u});
     change(memory ? load.reserved_memory : load.reserved_file, bytes);
     if (load.streams == 0) loads_.erase(node_of(peer));
+  }
+}
+
+void MetaState::forget_leaving(MetaStream& stream, NodeId node) {
+  std::erase_if(stream.leaving, [&](NodeId replica) { return node_of(replica) == node; });
+  if (stream.leaving.empty()) parting_.erase(stream.group);
+}
+
+template <class Visit>
+void MetaState::each_leaving_on(NodeId node, Visit visit) {
+  for (GroupId group : std::set<GroupId>(parting_)) {
+    MetaStream& stream = *by_group_.find(group)->second;
+    bool here = std::any_of(stream.leaving.begin(), stream.leaving.end(),
+                            [&](NodeId replica) { return node_of(replica) == node; });
+    if (here) visit(stream);
   }
 }
 

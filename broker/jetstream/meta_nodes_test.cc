@@ -84,13 +84,17 @@ TEST(MetaNodes, UpdateKeepsReplicasAndBeginsLives) {
   EXPECT_EQ(m.peers(GroupId(2)), (std::vector<NodeId>{node(1), node(2), life(4, 1)}));
   EXPECT_EQ(m.state->find(GroupId(2))->preferred, node(4));
   EXPECT_EQ(m.update("A", c, {node(1), node(2), node(3)}), "updated 2");
-  EXPECT_EQ(m.peers(GroupId(2))[2], life(3, 1)) << "not the life of the founding";
+  EXPECT_EQ(m.peers(GroupId(2))[2], node(3)) << "the group has not gone on without it yet";
+  EXPECT_EQ(m.state->find(GroupId(2))->leaving, std::vector<NodeId>{life(4, 1)});
+  EXPECT_EQ(m.release(GroupId(2)), "peers 2");
+  EXPECT_EQ(m.release(GroupId(2)), "nothing") << "there is nothing more to release";
   EXPECT_EQ(m.state->find(GroupId(2))->preferred, NodeId(0));
   EXPECT_EQ(m.update("A", c, {node(1), node(2), node(4)}), "updated 2");
   EXPECT_EQ(m.peers(GroupId(2))[2], life(4, 2)) << "nor that of an earlier stay";
   EXPECT_EQ(m.update("A", c, {node(1), node(2), node(9)}), kChanged);
   EXPECT_EQ(m.update("A", c, {node(2), node(4)}), "updated 2");
   EXPECT_EQ(m.peers(GroupId(2)), (std::vector<NodeId>{node(2), life(4, 2)}));
+  EXPECT_EQ(m.state->find(GroupId(2))->leaving, (std::vector<NodeId>{node(3), node(1)}));
   EXPECT_EQ(m.state->find(GroupId(2))->founders, (std::vector<NodeId>{node(1), node(2), node(3)}));
 }
 
@@ -145,7 +149,39 @@ TEST(MetaNodes, RemovedNodeLeavesStreamsToMove) {
   EXPECT_EQ(m.add_node(node(3), "n3", NodeId(0), true), "node");
   EXPECT_EQ(m.out.node.meta_replica, node(3)) << "its store still has what it promised";
   EXPECT_EQ(m.set_peers(GroupId(2), {node(1), node(2), node(3)}), "peers 2");
-  EXPECT_EQ(m.peers(GroupId(2))[2], life(3, 1));
+  EXPECT_EQ(m.peers(GroupId(2))[2], node(3)) << "nor did it leave the group for sure";
+}
+
+TEST(MetaNodes, AReplicaThatLeavesStaysUntilItsLeaderSaysSo) {
+  Meta m = cluster(3);
+  auto c = stream("S", {"s"});
+  m.create("A", c);
+  const GroupId g(2);
+  EXPECT_TRUE(m.state->parting().empty());
+  std::uint64_t before = m.peers_revision(g);
+  EXPECT_EQ(m.update("A", c, {node(2)}), "updated 2");
+  EXPECT_EQ(m.state->find(g)->hosted_on(node(1)), node(1));
+  EXPECT_EQ(m.state->find(g)->replica_on(node(1)), NodeId(0));
+  EXPECT_EQ(m.state->parting(), std::set<GroupId>{g});
+  EXPECT_EQ(m.release(g, before), kChanged) << "said of the members that were wanted before";
+  EXPECT_EQ(m.update("A", c, {node(1), node(2), node(3)}), "updated 2");
+  EXPECT_EQ(m.peers(g), (std::vector<NodeId>{node(1), node(2), node(3)})) << "with what they promised";
+  EXPECT_TRUE(m.state->parting().empty());
+  m.update("A", c, {node(2)});
+  EXPECT_EQ(m.renew(g, node(1)), "peers 2") << "it lost what it promised";
+  EXPECT_EQ(m.state->find(g)->leaving, std::vector<NodeId>{node(3)});
+  EXPECT_EQ(m.add_node(node(7), "n3", node(3)), "node 1 2") << "its store is gone";
+  EXPECT_TRUE(m.state->parting().empty());
+  EXPECT_EQ(m.update("A", c, {node(1), node(2), node(7)}), "updated 2");
+  EXPECT_EQ(m.peers(g), (std::vector<NodeId>{life(1, 1), node(2), life(7, 2)}));
+
+  m.create("A", memory("M"), 0, {node(1), node(2), node(7)});
+  m.update("A", memory("M"), {node(2)});
+  EXPECT_EQ(m.renew(GroupId(0), node(1), 5), "peers 3") << "a memory replica forgets with each start";
+  EXPECT_EQ(m.state->find(GroupId(3))->leaving, std::vector<NodeId>{node(7)});
+  EXPECT_EQ(m.release(GroupId(9), 1), kChanged);
+  m.remove("A", "M");
+  EXPECT_TRUE(m.state->parting().empty());
 }
 
 TEST(MetaNodes, MemoryReplicasBeginAnewWithEachStart) {
@@ -221,7 +257,8 @@ TEST(MetaNodes, NoReplicaIdIsGivenTwice) {
       std::string name = "S" + std::to_string(prng.below(4));
       auto config = prng.chance(1, 2) ? memory(name) : stream(name, {name});
       const MetaNode& some = *m.state->find_node(any_node());
-      switch (prng.below(9)) {
+      switch (prng.below(10)) {
+        case 9: m.release(group); break;
         case 0: m.create("A", config, 0, some_nodes()); break;
         case 1: m.update("A", config, some_nodes()); break;
         case 2: m.set_peers(group, some_nodes()); break;
@@ -242,7 +279,9 @@ TEST(MetaNodes, NoReplicaIdIsGivenTwice) {
       std::map<GroupId, std::set<NodeId>> now;
       m.state->for_each([&](const MetaStream& s) {
         now[s.group].insert(s.peers.begin(), s.peers.end());
-        EXPECT_EQ(now[s.group].size(), s.peers.size());
+        now[s.group].insert(s.leaving.begin(), s.leaving.end());
+        EXPECT_EQ(now[s.group].size(), s.peers.size() + s.leaving.size());
+        EXPECT_EQ(m.state->parting().contains(s.group), !s.leaving.empty());
         return true;
       });
       for (const auto& [g, ids] : there)

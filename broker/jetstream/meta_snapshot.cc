@@ -8,7 +8,7 @@
 namespace weir::jetstream {
 namespace {
 
-constexpr std::uint8_t kVersion = 2;  // 1 had names of nodes instead of ids
+constexpr std::uint8_t kVersion = 3;  // 1 had names of nodes instead of ids, 2 no replicas that leave
 constexpr std::uint8_t kJetStream = 1;
 constexpr std::uint8_t kRemoved = 2;
 
@@ -76,6 +76,7 @@ void put_stream(std::string& out, const MetaStream& s) {
   put_varint(out, s.revision);
   put_varint(out, s.peers_revision);
   put_ids(out, s.peers);
+  put_ids(out, s.leaving);
   put_ids(out, s.founders);
   put_fixed64(out, s.preferred.v);
   put_string(out, api::encode_stream_config_json(s.config));
@@ -92,6 +93,9 @@ MetaStream read_stream(Reader& r) {
   s.revision = r.varint();
   s.peers_revision = r.varint();
   s.peers = read_ids(r);
+  s.leaving = read_ids(r);
+  for (NodeId replica : s.leaving)
+    if (s.replica_on(node_of(replica)).v != 0) r.fail();
   s.founders = read_ids(r);
   s.preferred = NodeId(r.u64());
   auto config = api::decode_stream_config(r.string(), api::Strictness::kLenient);

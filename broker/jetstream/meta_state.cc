@@ -151,6 +151,7 @@ void MetaState::remove(const MetaStreamCommand& c, MetaOutcome& out) {
   unindex_subjects(account->second, *stream);
   count_load(*stream, false);
   by_group_.erase(stream->group);
+  parting_.erase(stream->group);
   out.stream = std::move(*stream);
   account->second.streams.erase(account->second.streams.find(c.name));
   if (account->second.streams.empty()) accounts_.erase(account);
@@ -221,6 +222,7 @@ void MetaState::insert(MetaStream stream) {
   auto [it, added] = account->second.streams.emplace(std::move(name), std::move(stream));
   CHECK(added, "stream inserted twice");
   by_group_.emplace(it->second.group, &it->second);
+  if (!it->second.leaving.empty()) parting_.insert(it->second.group);
   index_subjects(account->second, it->second);
   count_load(it->second, true);
 }

@@ -5,7 +5,7 @@
 // Files:    meta_state.cc (streams) meta_nodes.cc (nodes, replicas) meta_snapshot.cc.
 // Thread:   one shard. Owner: cluster's meta group.
 // Promise:  same commands = same state, outcomes and hash() on every node.
-// Format:   snapshot docs/formats/meta-state.md; commands docs/formats/entry.md (64 to 71).
+// Format:   snapshot docs/formats/meta-state.md; commands docs/formats/entry.md (64 to 72).
 // Errors:   a client's error is MetaOutcome::error; a Status error stops the group (P6).
 // Invariant: subjects of the streams of one account never overlap; group ids are never reused; no
 //           replica id is given twice in a group (ADR 4). Checked by meta_state_test.cc,
@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,12 +52,17 @@ struct MetaStream {
   std::uint64_t revision = 0;        // MetaState::revision() of the last change of `config`
   std::uint64_t peers_revision = 0;  // of the last change of `peers` or `preferred`
   std::vector<NodeId> peers;         // replica ids that should be its voters, in the order of the placement
-  std::vector<NodeId> founders;      // those that started the group; the first configuration of its log
-  NodeId preferred;                  // the node that should lead; 0 = any
+  // Replicas that should not be members any more, and may still be: they stay as they are, with their votes,
+  // until the group's leader says that they are none. Who is wanted again before that keeps its id.
+  std::vector<NodeId> leaving;
+  std::vector<NodeId> founders;  // those that started the group; the first configuration of its log
+  NodeId preferred;              // the node that should lead; 0 = any
   api::StreamConfig config;
 
   /// The replica id that `node` should have; 0 if none.
   NodeId replica_on(NodeId node) const;
+  /// The one that it has to keep: as above, or one that leaves; 0 if none.
+  NodeId hosted_on(NodeId node) const;
 };
 
 /// What a node holds or will hold, according to the placement.
@@ -108,6 +114,8 @@ class MetaState {
   void for_each(const std::function<bool(const MetaStream&)>& visit) const;
   std::size_t count(std::string_view account) const;
   std::size_t count() const { return by_group_.size(); }
+  /// Groups with replicas that leave, in order.
+  const std::set<GroupId>& parting() const { return parting_; }
 
   /// nullptr if it never registered. Removed ones are found. Valid until the next apply() or restore().
   const MetaNode* find_node(NodeId id) const;
@@ -146,6 +154,11 @@ class MetaState {
   void set_peers(const MetaPeersCommand& c, MetaOutcome& out);
   void renew(const MetaRenewCommand& c, MetaOutcome& out);
   void renew_memory(const MetaRenewCommand& c, MetaOutcome& out);
+  void release_peers(const MetaPeersCommand& c, MetaOutcome& out);
+  /// What left on `node` forgot its promises, or never comes back: it is no replica any more.
+  void forget_leaving(MetaStream& stream, NodeId node);
+  template <class Visit>
+  void each_leaving_on(NodeId node, Visit visit);
   void reset(const MetaPeersCommand& c, MetaOutcome& out);
   /// Whether `nodes` may hold `stream` (null = a new one). Sets out.error if not.
   bool check_nodes(const std::vector<NodeId>& nodes, const MetaStream* stream, MetaOutcome& out) const;
@@ -170,7 +183,8 @@ class MetaState {
   std::map<std::string, Account, std::less<>> accounts_;
   std::map<GroupId, MetaStream*> by_group_;  // views accounts_; map nodes do not move
   std::map<NodeId, MetaNode> nodes_;
-  std::map<NodeId, MetaLoad> loads_;  // derived from the streams
+  std::map<NodeId, MetaLoad> loads_;  // derived from the streams, as parting_
+  std::set<GroupId> parting_;
   std::uint64_t revision_ = 0;
   GroupId next_group_{2};
   std::uint64_t hash_ = 0x9e3779b97f4a7c15u;

@@ -87,7 +87,7 @@ Status JetStream::start(ClusterSide* cluster, replica::Peers* peers) {
     const MetaStream* s = meta_->state().find(group);
     const auto* node = meta_->state().find_node(js_.self);
     bool known = group < meta_->state().next_group() && incarnation_of(replica) <= (node ? node->lives : 0);
-    return known && (!s || s->replica_on(js_.self) != replica);
+    return known && (!s || s->hosted_on(js_.self) != replica);
   });
   meta_->state().for_each([this](const MetaStream& s) {
     place(s);
@@ -283,7 +283,7 @@ Account& JetStream::account_of(const MetaStream& s) {
 }
 
 StreamIdentity JetStream::identity_of(const MetaStream& s) const {
-  return {s.group, s.config.name, s.config, s.created, s.replica_on(js_.self), s.founders};
+  return {s.group, s.config.name, s.config, s.created, s.hosted_on(js_.self), s.founders};
 }
 
 void JetStream::open_stream(const MetaStream& s) {
@@ -320,7 +320,6 @@ void JetStream::close_stream(const MetaStream& s) {
   remotes_.erase(s.group);
   orphans_.erase(s.group);
   unsettled_.erase(s.group);
-  leaving_.erase(s.group);
   strangers_.insert(s.group);  // until its removal is seen in the journal
   auto it = streams_.find(s.group);
   if (it == streams_.end()) {

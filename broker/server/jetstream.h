@@ -171,7 +171,6 @@ class JetStream final {
   void resync();
   bool as_wanted(StreamHost& host, const jetstream::MetaStream& stream) const;
   void reconcile();
-  void leave_groups();
   bool may_host(const jetstream::MetaStream& stream) const;
   void fetch_meta(NodeId from, const raft::SnapshotMeta& least);
   void answer_unserved();
@@ -207,7 +206,6 @@ class JetStream final {
   std::map<GroupId, std::unique_ptr<StreamHost>> streams_;
   std::map<GroupId, std::unique_ptr<RemoteStream>> remotes_;  // held by other nodes
   std::set<GroupId> unsettled_;  // led here, members are not as the meta group wants them
-  std::set<GroupId> leaving_;    // hosted here, and should not be any more
   env::TimerId reconcile_timer_ = 0;
   std::map<GroupId, std::vector<Orphan>> orphans_;  // what the journal has of groups not known yet
   std::map<std::pair<std::string, std::string>, StreamHost*, ByName> by_name_;

@@ -16,7 +16,6 @@ using jetstream::MetaStream;
 
 namespace {
 constexpr Nanos kReconcilePeriod = 200 * kMillisecond;
-constexpr Nanos kAskTimeout = 2 * kSecond;
 constexpr Nanos kMetaStateTimeout = 10 * kSecond;
 }  // namespace
 
@@ -86,8 +85,9 @@ void JetStream::fetch_meta(NodeId from, const raft::SnapshotMeta&) {
 // new id for this start (ADR 4).
 bool JetStream::may_host(const MetaStream& s) const {
   // What was committed last may not be known yet after a start; what was given up then is gone for good.
-  if (StreamHost::replica_ended(*catalog_, s.group, s.replica_on(js_.self))) return false;
-  if (!js_.cluster || s.config.storage == api::Storage::kFile || s.founders.size() + s.peers.size() == 2) {
+  if (StreamHost::replica_ended(*catalog_, s.group, s.hosted_on(js_.self))) return false;
+  if (!js_.cluster || s.config.storage == api::Storage::kFile ||
+      s.founders.size() + s.peers.size() + s.leaving.size() == 2) {
     return true;
   }
   const auto* node = meta_->state().find_node(js_.self);
@@ -95,22 +95,17 @@ bool JetStream::may_host(const MetaStream& s) const {
 }
 
 void JetStream::place(const MetaStream& s) {
-  NodeId wanted = s.replica_on(js_.self);
+  NodeId replica = s.hosted_on(js_.self);
   StreamHost* host = find(s.group);
-  if (host && wanted.v != 0 && host->group().self() != wanted) {
-    drop_host(s.group, false);  // the same place, another life
+  if (host && host->group().self() != replica) {
+    drop_host(s.group, replica.v == 0);  // left, or the same place and another life
     host = nullptr;
   }
   if (host) {
-    if (wanted.v == 0) {
-      leaving_.insert(s.group);
-    } else {
-      leaving_.erase(s.group);
-    }
     if (host->group().leading()) unsettled_.insert(s.group);
     return;
   }
-  if (wanted.v != 0 && may_host(s)) return open_stream(s);
+  if (replica.v != 0 && may_host(s)) return open_stream(s);
   auto& remote = remotes_[s.group];
   if (!remote) remote = std::make_unique<RemoteStream>(js_, account_of(s), s.group, s.config.subjects);
 }
@@ -126,7 +121,7 @@ void JetStream::peers_changed(const MetaOutcome& change) {
   for (const auto& [group, remote] : remotes_) here.push_back(group);
   for (GroupId group : here) {
     const MetaStream* s = meta_->state().find(group);
-    if (s && s->replica_on(js_.self).v != 0) place(*s);
+    if (s && s->hosted_on(js_.self).v != 0) place(*s);
   }
 }
 
@@ -140,7 +135,6 @@ void JetStream::drop_host(GroupId group, bool destroy) {
   }
   streams_.erase(it);
   unsettled_.erase(group);
-  leaving_.erase(group);
 }
 
 // The meta state was replaced as a whole: what is here follows it.
@@ -188,32 +182,8 @@ void JetStream::reconcile() {
     bool leads = host && s && host->group().leading();
     if (!leads || as_wanted(*host, *s)) unsettled_.erase(group);
   }
-  leave_groups();
   rehomer_->work();
   reconcile_timer_ = env_.loop.at(env_.clock.now() + kReconcilePeriod, [this] { reconcile(); });
-}
-
-// A member that is to go stays until the leader says that the group goes on without it.
-void JetStream::leave_groups() {
-  for (GroupId group : leaving_) {
-    NodeId leader = js_.cluster->leader_of(group);
-    StreamHost* host = find(group);
-    if (!host || leader.v == 0 || leader == js_.self) continue;
-    BytesBuilder q;
-    q.append_varint(group.v);
-    std::vector<Bytes> body;
-    body.push_back(q.freeze());
-    js_.cluster->mesh().ask(leader, cluster::Method::kGroupMembers, std::move(body), kAskTimeout,
-                            [this, group, alive = std::weak_ptr<int>(alive_)](Result<Bytes> answer) {
-                              if (alive.expired() || !answer || !leaving_.contains(group)) return;
-                              auto conf = raft::decode_conf(answer->span());
-                              StreamHost* here = find(group);
-                              if (!conf || !here || raft::is_member(*conf, here->group().self())) return;
-                              const MetaStream* s = meta_->state().find(group);
-                              drop_host(group, true);
-                              if (s) place(*s);
-                            });
-  }
 }
 
 void JetStream::remove_peer(const MetaStream& s, NodeId node, MetaDone done) {

@@ -1,5 +1,8 @@
 #include "broker/server/rehome.h"
 
+#include <algorithm>
+
+#include "broker/raft/confchange.h"
 #include "broker/server/cluster_side.h"
 #include "broker/server/jetstream.h"
 
@@ -9,9 +12,11 @@ using jetstream::MetaStream;
 
 namespace {
 constexpr std::size_t kAtOnce = 16;
-}
+constexpr Nanos kAskTimeout = 2 * kSecond;
+}  // namespace
 
 void Rehomer::work() {
+  release();
   if (!look_ || open_ > 0 || !js_.meta().leading()) return;
   look_ = false;
   js_.meta().state().for_each([this](const MetaStream& s) {
@@ -53,6 +58,42 @@ bool Rehomer::place(const MetaStream& s) {
                        look_ = true;  // one that had two to be replaced, or was refused
                      });
   return true;
+}
+
+void Rehomer::release() {
+  const auto& parting = js_.meta().state().parting();
+  if (parting.empty() || asking_ > 0 || !js_.meta().leading()) return;
+  auto it = parting.upper_bound(asked_);
+  for (std::size_t i = std::min(kAtOnce, parting.size()); i > 0; --i, ++it) {
+    if (it == parting.end()) it = parting.begin();
+    asked_ = *it;
+    NodeId leader = js_.context().cluster->leader_of(asked_);
+    if (leader.v != 0) ask_members(*js_.meta().state().find(asked_), leader);
+  }
+}
+
+void Rehomer::ask_members(const MetaStream& s, NodeId leader) {
+  jetstream::MetaPeersCommand c;
+  c.group = s.group;
+  c.expected = s.peers_revision;
+  auto on_answer = [this, c, leaving = s.leaving, alive = std::weak_ptr<int>(alive_)](Result<Bytes> answer) {
+    if (alive.expired()) return;
+    --asking_;
+    if (!answer || !js_.meta().leading()) return;
+    auto conf = raft::decode_conf(answer->span());
+    auto member = [&](NodeId replica) { return raft::is_member(*conf, replica); };
+    if (!conf || std::any_of(leaving.begin(), leaving.end(), member)) return;
+    js_.meta().propose([&](jetstream::EntryBuilder& b) { b.meta_release_peers(c); },
+                       [](const jetstream::MetaOutcome&) {});
+  };
+  ++asking_;
+  if (leader == js_.self()) return on_answer(StateServer::members(js_, s.group));
+  BytesBuilder q;
+  q.append_varint(s.group.v);
+  std::vector<Bytes> body;
+  body.push_back(q.freeze());
+  js_.context().cluster->mesh().ask(leader, cluster::Method::kGroupMembers, std::move(body), kAskTimeout,
+                                    std::move(on_answer));
 }
 
 }  // namespace weir::server

@@ -1,10 +1,12 @@
-// broker/server/rehome.h - streams that miss a replica get a new one.
+// broker/server/rehome.h - streams that miss a replica get a new one, replicas that have left may go.
 //
 // Room:    shell. Thread: the shard. Owner: JetStream. Acts on the leader of the meta group only.
 // When:    a node was removed by an operator, or a stream has fewer replicas than it asks for because there
 //          was no node for them. A node that is merely down keeps its replicas: it is expected back.
 // Pace:    a few streams at a time, each placed with what the ones before took; what cannot be placed is
 //          tried again when a node comes.
+// Going:   a replica that is not wanted any more keeps its files and its vote until the leader of its group
+//          says that it is no member; then the meta group forgets it, and its node with it.
 #pragma once
 
 #include <memory>
@@ -27,11 +29,15 @@ class Rehomer {
  private:
   /// True if a change was proposed.
   bool place(const jetstream::MetaStream& stream);
+  void release();
+  void ask_members(const jetstream::MetaStream& stream, NodeId leader);
 
   env::Env& env_;
   JetStream& js_;
   bool look_ = true;
   std::size_t open_ = 0;  // proposals without an outcome
+  GroupId asked_;         // the last group whose leader was asked for its members
+  std::size_t asking_ = 0;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 

@@ -56,9 +56,16 @@ void StateServer::meta_state(cluster::Mesh::Reply reply) {
 void StateServer::group_members(const Bytes& body, cluster::Mesh::Reply reply) {
   Reader r(body.span());
   GroupId group(static_cast<std::uint32_t>(r.varint()));
-  StreamHost* host = r.done() ? js_.find(group) : nullptr;
-  if (!host || !host->group().leading()) return reply(Error(Code::kNotFound, "the group is not led here"));
-  reply(raft::encode_conf(host->group().conf()));
+  if (!r.done()) return reply(Error(Code::kInvalid, "question for members: malformed"));
+  reply(members(js_, group));
+}
+
+Result<Bytes> StateServer::members(JetStream& js, GroupId group) {
+  StreamHost* host = js.find(group);
+  if (!host || !host->group().leads_for_sure()) return Error(Code::kNotFound, "the group is not led here");
+  if (host->group().conf() != host->group().applied_conf())
+    return Error(Code::kUnavailable, "a change of members is under way");
+  return raft::encode_conf(host->group().conf());
 }
 
 // ---- fetching --------------------------------------------------------------------------------

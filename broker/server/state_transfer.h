@@ -30,6 +30,9 @@ class JetStream;
 class StateServer {
  public:
   StateServer(cluster::Mesh& mesh, JetStream& js);
+  /// raft::encode_conf of a group that is led here for sure and whose members are settled. Errors:
+  /// kNotFound, kUnavailable.
+  static Result<Bytes> members(JetStream& js, GroupId group);
 
  private:
   void stream_state(const Bytes& body, cluster::Mesh::Reply reply);

@@ -20,9 +20,6 @@ namespace {
 constexpr Nanos kCheckpointRetry = kSecond;
 constexpr Nanos kAskLeadAgain = 100 * kMillisecond;
 
-std::string group_prefix(GroupId id) {
-  return "g/" + std::to_string(id.v) + "/";
-}
 const std::string kEnded = "e/";
 std::string ended_key(GroupId id) {
   return kEnded + std::to_string(id.v);
@@ -48,96 +45,6 @@ StreamHost::~StreamHost() {
   consumers_.clear();
   unsubscribe();
   count_bytes(0);
-}
-
-Result<std::unique_ptr<StreamHost>> StreamHost::open(JsContext& js, Account& account,
-                                                     StreamIdentity identity) {
-  std::unique_ptr<StreamHost> host(new StreamHost(js, account, std::move(identity)));
-  RETURN_IF_ERROR(host->open_store());
-  return host;
-}
-
-// The state machine's keys; those of the messages' store are below "s/" (store_keys.h).
-std::string StreamHost::state_prefix(std::uint32_t generation) const {
-  return group_prefix(identity_.group) + (generation ? "m" + std::to_string(generation) + "/" : "m/");
-}
-
-Status StreamHost::open_store() {
-  bool file = identity_.config.storage == api::Storage::kFile;
-  if (file) {
-    RETURN_IF_ERROR(place_in_log());
-    ASSIGN_OR_RETURN(auto opened, store::FileStore::open(js_.env.disk, *js_.catalog, *js_.cache, js_.env.log,
-                                                         file_options(group_.generation())));
-    file_ = opened.get();
-    store_ = std::move(opened);
-  } else {
-    store_ = std::make_unique<store::MemStore>();
-    begin_in_log();
-  }
-  return open_machine();
-}
-
-// Which of the three beginnings of a replica this is (ADR 4).
-Status StreamHost::place_in_log() {
-  auto value = js_.catalog->get(replica::position_key(identity_.group));
-  if (!value) {
-    begin_in_log();
-    return ok();
-  }
-  ASSIGN_OR_RETURN(auto position, replica::decode_position(*value));
-  if (position.self == identity_.self) {
-    group_.restore(position);
-  } else {
-    group_.join(identity_.self, position.generation + 1);
-  }
-  return ok();
-}
-
-void StreamHost::begin_in_log() {
-  const auto& founders = identity_.founders;
-  bool first = std::find(founders.begin(), founders.end(), identity_.self) != founders.end();
-  if (first) {
-    group_.found(identity_.self, founders);
-  } else {
-    group_.join(identity_.self);
-  }
-}
-
-store::FileStore::Options StreamHost::file_options(std::uint32_t generation) const {
-  store::FileStore::Options o;
-  o.group = identity_.group;
-  o.generation = generation;
-  o.block_bytes = js_.tuning.block_bytes;
-  o.segment_bytes = js_.tuning.segment_bytes;
-  o.dir = "groups/" + std::to_string(identity_.group.v);
-  if (generation) o.dir += "." + std::to_string(generation);
-  return o;
-}
-
-Status StreamHost::open_machine() {
-  machine_ = std::make_unique<jetstream::StreamMachine>(identity_.config, identity_.created, *store_);
-  if (!file_) {
-    machine_->begin();
-    return ok();
-  }
-  auto scan = [this](const std::string& prefix,
-                     const std::function<bool(const std::string&, const std::string&)>& visit) {
-    js_.catalog->scan(prefix, visit);
-  };
-  auto mark = machine_->restore(state_prefix(group_.generation()), scan);
-  if (mark) return ok();
-  if (mark.error().code != Code::kNotFound) return mark.error();
-  machine_->begin();
-  return ok();
-}
-
-void StreamHost::start() {
-  CHECK(!started_);
-  group_.start(file_ ? js_.journal : nullptr);
-  started_ = true;
-  account_usage();
-  if (group_.why_stopped()) return log_stopped();
-  subscribe();
 }
 
 void StreamHost::leading(bool now) {
@@ -557,6 +464,7 @@ void StreamHost::destroy() {
   if (!file_) return;
   store::FileStore::discard(js_.env.disk, *js_.catalog, js_.env.log, file_options(group_.generation() + 1),
                             [](Status) {});
+  discard_other_generations();
   // The store finishes its removal on its own; it is kept alive by the completion.
   std::shared_ptr<store::MessageStore> store(std::move(store_));
   auto* file = static_cast<store::FileStore*>(store.get());
@@ -583,10 +491,11 @@ void StreamHost::forget_ended(store::Catalog& catalog, const std::function<bool(
 // Removes the state machine's keys of every generation.
 std::vector<store::CatalogEdit> StreamHost::machine_edits_gone() const {
   std::vector<store::CatalogEdit> edits;
-  js_.catalog->scan(group_prefix(identity_.group) + "m", [&](const std::string& key, const std::string&) {
-    edits.push_back({key, std::nullopt});
-    return true;
-  });
+  js_.catalog->scan("g/" + std::to_string(identity_.group.v) + "/m",
+                    [&](const std::string& key, const std::string&) {
+                      edits.push_back({key, std::nullopt});
+                      return true;
+                    });
   return edits;
 }
 

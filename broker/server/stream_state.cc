@@ -113,6 +113,7 @@ void StreamHost::adopt(StateFetch::Arrived& fresh, const raft::SnapshotMeta& at)
     return group_.state_failed();
   }
   group_.state_installed(at, file ? group_.generation() + 1 : 0);
+  if (file) discard_other_generations();
   unsubscribe();
   subscribe();
   account_usage();

@@ -91,6 +91,18 @@ void FileStore::discard(env::Disk& disk, Catalog& catalog, Log& log, const Optio
   });
 }
 
+std::vector<std::uint32_t> FileStore::generations(const Catalog& catalog, GroupId group) {
+  std::set<std::uint32_t> found;
+  auto note = [&](const std::string& key, const std::string&) {
+    if (auto g = StoreKeys::generation_of(group, key)) found.insert(*g);
+    return true;
+  };
+  StoreKeys first(group);
+  catalog.scan(first.prefix.substr(0, first.prefix.size() - 1), note);
+  catalog.scan(first.destroyed, note);
+  return {found.begin(), found.end()};
+}
+
 Status FileStoreImpl::recover(SegmentReader reader) {
   StoreKeys keys(reader.group(), generation_);
   if (catalog_.get(keys.destroyed)) {

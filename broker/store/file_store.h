@@ -62,6 +62,8 @@ class FileStore : public MessageStore {
   /// with kUnavailable.
   static void discard(env::Disk& disk, Catalog& catalog, Log& log, const Options& options,
                       env::DiskDone done);
+  /// Those of which the catalog has keys, or the note that their files are going; in order.
+  static std::vector<std::uint32_t> generations(const Catalog& catalog, GroupId group);
 };
 
 }  // namespace weir::store

@@ -1,5 +1,6 @@
 #include "broker/store/store_keys.h"
 
+#include "broker/base/text.h"
 #include "broker/base/varint.h"
 
 namespace weir::store {
@@ -25,6 +26,23 @@ StoreKeys::StoreKeys(GroupId g, std::uint32_t generation)
   }
   prefix += "/";
   state = prefix + "state";
+}
+
+std::optional<std::uint32_t> StoreKeys::generation_of(GroupId group, std::string_view key) {
+  StoreKeys first(group);
+  if (key == first.destroyed) return 0;
+  std::string stem(first.prefix, 0, first.prefix.size() - 1);
+  std::string_view rest;
+  if (key.starts_with(stem)) {
+    rest = key.substr(stem.size());
+    rest = rest.substr(0, rest.find('/'));
+    if (rest.empty()) return 0;
+  } else if (key.starts_with(first.destroyed + ".")) {
+    rest = key.substr(first.destroyed.size() + 1);
+  }
+  auto n = parse_u64(rest);
+  if (!n || *n > UINT32_MAX) return std::nullopt;
+  return static_cast<std::uint32_t>(*n);
 }
 
 std::string StoreKeys::numbered(char kind, std::uint64_t n) const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,8 @@ struct StoreKeys {
   std::string dead(std::uint64_t n) const { return numbered('d', n); }
   std::string unlink(std::uint64_t n) const { return numbered('x', n); }
   std::string numbered(char kind, std::uint64_t n) const;
+  /// The generation that a key of `group` belongs to: one below its `prefix`, or its `destroyed`.
+  static std::optional<std::uint32_t> generation_of(GroupId group, std::string_view key);
   /// Kind and number of a key below `prefix`; kind 0 if it is none.
   std::pair<char, std::uint64_t> parse(std::string_view key) const;
 };

@@ -1,6 +1,7 @@
 #include "tests/sim/cluster_run.h"
 
 #include <algorithm>
+#include <set>
 
 #include "tests/sim/auditor.h"
 #include "tests/sim/checkers/replica_check.h"
@@ -147,7 +148,10 @@ void ClusterRun::first_starts() {
   for (auto& n : nodes_) {
     bool late = plan_.late_node && n->number() + 1 == nodes_.size();
     Nanos after = static_cast<Nanos>(prng_.below(static_cast<std::uint64_t>(plan_.start_spread)));
-    if (late) after = static_cast<Nanos>(prng_.between(4, 15)) * kSecond;
+    // Streams that need every node wait for it, and not for longer than kFoundLimit.
+    auto most = *std::max_element(plan_.replicas.begin(), plan_.replicas.end());
+    bool needed = static_cast<std::size_t>(most) == nodes_.size();
+    if (late) after = static_cast<Nanos>(prng_.between(4, needed ? 10 : 15)) * kSecond;
     loop_.at(loop_.now() + after, [&node = *n] { node.first_start(); });
   }
   workload_->begin();
@@ -197,16 +201,19 @@ void ClusterRun::probe(const std::shared_ptr<std::map<std::string, unsigned>>& w
   auto again = [this, waiting, prober](const std::string& stream, bool yes) {
     if (yes) waiting->erase(stream + " through " + nodes_[prober].name());
   };
+  const std::string through = " through " + nodes_[prober].name();
+  std::set<std::string> live{"KV" + through};
   for (StreamHistory& s : workload_->streams()) {
-    std::string what = s.settings.name + " through " + nodes_[prober].name();
-    if (!waiting->count(what)) continue;
-    if (s.life != StreamHistory::Life::kLive || s.lost)
-      waiting->erase(what);
-    else
+    std::string what = s.settings.name + through;
+    if (s.life != StreamHistory::Life::kLive || s.lost) continue;
+    live.insert(what);
+    if (waiting->count(what))
       workload_->probe(c, s, kProbeTimeout, [again, name = s.settings.name](bool yes) { again(name, yes); });
   }
-  if (waiting->count("KV through " + nodes_[prober].name()))
-    kv_->probe(c, kProbeTimeout, [again](bool yes) { again("KV", yes); });
+  // Streams that were deleted meanwhile, or are another one now.
+  std::erase_if(*waiting,
+                [&](const auto& w) { return w.first.ends_with(through) && !live.contains(w.first); });
+  if (waiting->count("KV" + through)) kv_->probe(c, kProbeTimeout, [again](bool yes) { again("KV", yes); });
 }
 
 // Through every node, each stream again and again until it answers.

@@ -310,7 +310,7 @@ void Workload::step_down(SimClient& c, StreamHistory& s) {
 void Workload::retire(StreamHistory& s, bool clean) {
   if (!clean) drop_consumers(s.settings.name);
   s.life = StreamHistory::Life::kNone;
-  if (options_.cluster && (s.unanswered || s.lost || !clean)) {
+  if (s.unanswered || s.uncertain() || s.lost || !clean) {
     std::string base = s.settings.name.substr(0, s.settings.name.find('x'));
     s.settings.name = base + "x" + std::to_string(next_life_++);
   }
@@ -349,7 +349,8 @@ void Workload::probe(SimClient& c, StreamHistory& s, Nanos timeout, std::functio
               bool yes = false;
               if (answer == Answer::kReply) {
                 auto r = parse_reply(m, verdict_);
-                yes = r && r->code != 503;
+                // A full stream refuses with 503 and 10077: it works.
+                yes = r && (r->code != 503 || r->err_code == 10077);
               }
               done(yes);
             });

@@ -60,6 +60,8 @@ enum class Method : std::uint16_t {
   kApi = 7,           // a JetStream API request, answered with its JSON
   kGroupMembers = 8,  // varint group; its leader answers with raft::encode_conf
   kUsage = 9,         // what an account stores and has there: server/cluster_asks
+  kRenew = 11,        // a node gives up a replica of its own for a new one: server/renewals
+  kLost = 12,         // a replica has no state and nobody to get one from: server/lost_streams
   kGroupsSafe = 10,   // which groups led there go on without the node that asks: server/cluster_asks
 };
 

@@ -7,6 +7,7 @@ namespace weir::cluster {
 using jetstream::MetaOutcome;
 
 namespace {
+constexpr Nanos kCheckpointRetry = kSecond;
 const std::string kKey = "n/meta";  // value: MetaState snapshot; its position is the group's
 }  // namespace
 
@@ -121,7 +122,7 @@ Status MetaGroup::apply(RaftIndex index, Term term, const Bytes& payload, bool l
 
 void MetaGroup::checkpoint(bool press) {
   auto position = group_.checkpoint_position();
-  if (checkpointing_ || !position) return;
+  if (checkpointing_ || !position || env_.clock.now() < checkpoint_retry_) return;
   RaftIndex applied = position->at.index;
   if (applied == checkpointed_) {
     if (press) group_.compact(applied, true);
@@ -133,7 +134,10 @@ void MetaGroup::checkpoint(bool press) {
   auto done = [this, applied, press, alive = std::weak_ptr<int>(alive_)](Status s) {
     if (alive.expired()) return;
     checkpointing_ = false;
-    if (!s) return env_.log.error("meta checkpoint failed: " + s.error().detail);
+    if (!s) {
+      checkpoint_retry_ = env_.clock.now() + kCheckpointRetry;
+      return env_.log.error("meta checkpoint failed: " + s.error().detail);
+    }
     checkpointed_ = std::max(checkpointed_, applied);
     group_.compact(applied, press);
   };

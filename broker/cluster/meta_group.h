@@ -105,6 +105,7 @@ class MetaGroup final : public replica::StateMachine {
   std::deque<Pending> pending_;
   RaftIndex checkpointed_{0};
   bool checkpointing_ = false;
+  Mono checkpoint_retry_{};  // not before, after one failed
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 

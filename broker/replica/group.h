@@ -141,6 +141,8 @@ class Group {
   /// A group of one: whoever else is there, is not a member yet.
   bool alone() const;
   bool started() const { return started_; }
+  /// Before start(): the journal ends with the remove() of this replica.
+  bool ended() const { return ended_; }
   /// Has no state of its own yet: join() and nothing installed.
   bool empty() const { return applied_.index.v == 0; }
   /// Stopped because what it promised is lost: it may come back under a new replica id (ADR 4).
@@ -240,6 +242,7 @@ class Group {
   bool head_noted_ = false;      // the last hard state says so
   bool vote_lost_ = false;
   bool needs_new_id_ = false;
+  bool ended_ = false;
 
   std::deque<InFlight> in_flight_;  // proposed here in this term, not applied
   std::size_t in_flight_bytes_ = 0;

@@ -36,6 +36,8 @@ bool Group::apply_one(const raft::Entry& e) {
     Status s = machine_.apply(e.index, e.term, e.payload, /*live=*/true);
     if (!*keep || why_stopped_) return false;
     if (!s) {
+      // What is stored here rotted, or everybody stops at this entry: then nobody leads who would take it in.
+      needs_new_id_ = s.error().code == Code::kCorrupt && !alone();
       stop(s.error());
       return false;
     }

@@ -101,6 +101,25 @@ TEST_F(Recovery, WithoutDamageTheLogIsThereAndTheCommittedPartApplied) {
   EXPECT_EQ(v.vote, kTwo);
 }
 
+TEST_F(Recovery, AReplicaThatWasGivenUpSaysSo) {
+  found();
+  entry(2, 1), commit(2, 1);
+  EXPECT_FALSE(group->ended());
+  record(RecordKind::kRemoved, 2, 1);
+  EXPECT_TRUE(group->ended());
+  record(RecordKind::kRemoved, 0, 0);
+  EXPECT_FALSE(group->ended()) << "another life began";
+}
+
+TEST_F(Recovery, TheEndOfAnEarlierLifeIsNotTheOwn) {
+  restore(9, 3, /*installed=*/true);
+  record(RecordKind::kRemoved, 5, 2);
+  EXPECT_FALSE(group->ended()) << "the state was fetched after that";
+  record(RecordKind::kReset, 9, 3);
+  record(RecordKind::kRemoved, 9, 3);
+  EXPECT_TRUE(group->ended());
+}
+
 TEST_F(Recovery, ALostVoteNeedsANewId) {
   found();
   entry(2, 1);

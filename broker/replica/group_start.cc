@@ -73,6 +73,7 @@ Status Group::replay(const store::JournalRecord& record) {
   if (why_stopped_) return *why_stopped_;
   named_ = true;
   if (ignore_journal_) return ok();
+  ended_ = false;
   switch (record.kind) {
     case RecordKind::kEntry:
     case RecordKind::kNoop:
@@ -95,7 +96,9 @@ Status Group::replay(const store::JournalRecord& record) {
       joined_ = raft::EntryId{record.index, record.term} == installed_at_;
       log_seen_ = true;
       return ok();
-    case RecordKind::kRemoved:  // an earlier life under another replica id
+    case RecordKind::kRemoved:
+      // By remove(), of this replica, or by start(): what an earlier life under another id left.
+      ended_ = record.index.v != 0 && (!installed_ || joined_);
       drop_recovered();
       joined_ = head_noted_ = false;
       hard_ = {};
@@ -222,7 +225,10 @@ Status Group::apply_recovered(const Entry& entry) {
   }
   if (entry.type != EntryType::kNormal) return ok();
   Status s = machine_.apply(entry.index, entry.term, entry.payload, /*live=*/false);
-  if (!s) stop(s.error());
+  if (!s) {
+    needs_new_id_ = s.error().code == Code::kCorrupt && others_matter();
+    stop(s.error());
+  }
   return s;
 }
 

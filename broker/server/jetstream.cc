@@ -73,6 +73,13 @@ Status JetStream::start(ClusterSide* cluster, replica::Peers* peers) {
   host_ = std::make_unique<replica::Host>(env_, peers, js_.tuning.groups);
   js_.host = host_.get();
   js_.stream_leading = [this](StreamHost& host, bool now) { stream_leading(host, now); };
+  js_.stream_useless = [this](StreamHost& host) {
+    if (const MetaStream* s = meta_->state().find(host.group_id())) replica_useless(*s);
+  };
+  if (cluster) {
+    renewals_ = std::make_unique<Renewals>(env_, *this);
+    lost_ = std::make_unique<LostStreams>(env_, *this);
+  }
   make_meta();
   ASSIGN_OR_RETURN(bool restored, meta_->restore());
   if (!restored) {
@@ -172,6 +179,7 @@ Status JetStream::recover_journal() {
     if (const MetaStream* offline = meta_->state().find(group)) log_offline(*offline);
   }
   if (!js_.cluster || founding_.born) meta_->start(journal_.get());
+  drop_ended();
   for (auto& [id, stream] : streams_) stream->start();
   void_strangers();
   if (js_.cluster) start_cluster();
@@ -214,6 +222,19 @@ void JetStream::replay(const store::JournalRecord& record) {
   (void)it->second->replay(record).has_value();  // an error stops the stream, which says so when it starts
 }
 
+// Given up before the process ended: the meta group's word for it is not known here to be committed yet, and
+// the catalog's note may be missing.
+void JetStream::drop_ended() {
+  std::vector<GroupId> ended;
+  for (const auto& [group, host] : streams_) {
+    if (host->group().ended()) ended.push_back(group);
+  }
+  for (GroupId group : ended) {
+    drop_host(group, true);
+    if (const MetaStream* s = meta_->state().find(group)) place(*s);
+  }
+}
+
 // Records of a stream that is gone, or that could not be opened, have nobody to go to. Those of a group that
 // the meta group has yet to speak of wait for that.
 void JetStream::keep_orphan(const store::JournalRecord& record) {
@@ -242,7 +263,11 @@ void JetStream::stream_changed(const MetaOutcome& change, bool live) {
     case MetaChange::kCreated: place(change.stream); break;
     case MetaChange::kDeleted: close_stream(change.stream); break;
     case MetaChange::kReset:
-      for (GroupId former : change.groups) drop_host(former, true);
+      for (GroupId former : change.groups) {
+        drop_host(former, true);
+        remotes_.erase(former);
+        offline_.erase(former);
+      }
       place(change.stream);
       break;
     case MetaChange::kUpdated:
@@ -292,8 +317,9 @@ void JetStream::open_stream(const MetaStream& s) {
   if (!host) {
     offline_[s.group] = host.error().detail;
     if (!recovering_) log_offline(s);
-    return;
+    return replica_useless(s);
   }
+  offline_.erase(s.group);
   StreamHost* opened = host->get();
   streams_[s.group] = std::move(*host);
   by_name_[{s.account, s.config.name}] = opened;

@@ -23,10 +23,12 @@
 #include "broker/server/cluster_asks.h"
 #include "broker/server/forward.h"
 #include "broker/server/js_context.h"
+#include "broker/server/lost_streams.h"
 #include "broker/server/quorum_watch.h"
 #include "broker/server/registrar.h"
 #include "broker/server/rehome.h"
 #include "broker/server/remote_stream.h"
+#include "broker/server/renewals.h"
 #include "broker/server/state_transfer.h"
 #include "broker/server/stream_host.h"
 #include "broker/store/block_cache.h"
@@ -79,6 +81,9 @@ class JetStream final {
   void hand_over();
   /// The journal failed for good.
   bool failed() const { return journal_ && journal_->failed(); }
+
+  /// A host that stopped for good: this node asks others for the stream.
+  void drop_useless(GroupId group);
 
   // Asked by API handlers on the leader of the meta group; `config` is checked and complete. `done` runs when
   // the meta group has it; the stream's own log follows.
@@ -181,6 +186,9 @@ class JetStream final {
   void replay(const store::JournalRecord& record);
   void report_quarantine() const;
   void void_strangers();
+  void drop_ended();
+  void replica_useless(const jetstream::MetaStream& stream);
+  void make_remote(const jetstream::MetaStream& stream);
   void watch_disk();
   void checkpoint_under_pressure();
 
@@ -201,6 +209,8 @@ class JetStream final {
   std::unique_ptr<StateServer> state_server_;
   std::unique_ptr<QuorumWatch> quorum_watch_;
   std::unique_ptr<Rehomer> rehomer_;
+  std::unique_ptr<Renewals> renewals_;
+  std::unique_ptr<LostStreams> lost_;
   std::unique_ptr<ClusterAsks> asks_;
   std::uint64_t boot_ = 0;
   std::map<GroupId, std::unique_ptr<StreamHost>> streams_;

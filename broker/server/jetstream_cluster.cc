@@ -105,7 +105,27 @@ void JetStream::place(const MetaStream& s) {
     if (host->group().leading()) unsettled_.insert(s.group);
     return;
   }
+  if (renewals_ && renewals_->wants(s.group, replica)) return;  // it could not be opened
   if (replica.v != 0 && may_host(s)) return open_stream(s);
+  make_remote(s);
+}
+
+// Others have the data and serve it, also through this node.
+void JetStream::replica_useless(const MetaStream& s) {
+  if (!renewals_ || s.peers.size() + s.leaving.size() < 2) return;
+  renewals_->want(s.group, s.hosted_on(js_.self));
+  if (!find(s.group)) make_remote(s);
+}
+
+void JetStream::drop_useless(GroupId group) {
+  StreamHost* host = find(group);
+  const MetaStream* s = meta_->state().find(group);
+  if (!host || !s || !host->group().why_stopped()) return;
+  drop_host(group, false);
+  make_remote(*s);
+}
+
+void JetStream::make_remote(const MetaStream& s) {
   auto& remote = remotes_[s.group];
   if (!remote) remote = std::make_unique<RemoteStream>(js_, account_of(s), s.group, s.config.subjects);
 }
@@ -183,6 +203,8 @@ void JetStream::reconcile() {
     if (!leads || as_wanted(*host, *s)) unsettled_.erase(group);
   }
   rehomer_->work();
+  renewals_->work();
+  lost_->work();
   reconcile_timer_ = env_.loop.at(env_.clock.now() + kReconcilePeriod, [this] { reconcile(); });
 }
 

@@ -45,6 +45,8 @@ struct JsContext {
   ClusterSide* cluster = nullptr;  // null without a cluster
   /// A stream's group began or ceased to be led here.
   std::function<void(StreamHost&, bool)> stream_leading = {};
+  /// A stream's group can go on under a new replica id only (replica::Group::needs_new_id).
+  std::function<void(StreamHost&)> stream_useless = {};
   /// Publishers that found no leader: their reply subjects get a 503 at the end of the turn.
   std::vector<std::pair<Account*, std::string>> unserved = {};
   std::string server_name = {};

@@ -405,6 +405,7 @@ void StreamHost::stopped(const Error& why) {
   // log, and the deletion is found further on.
   if (started_) log_stopped();
   fail_pending(why);
+  if (started_ && group_.needs_new_id()) js_.stream_useless(*this);
 }
 
 // ---- checkpoints and the end -----------------------------------------------------------------

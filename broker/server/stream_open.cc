@@ -113,7 +113,11 @@ void StreamHost::start() {
   group_.start(file_ ? js_.journal : nullptr);
   started_ = true;
   account_usage();
-  if (group_.why_stopped()) return log_stopped();
+  if (group_.why_stopped()) {
+    log_stopped();
+    if (group_.needs_new_id()) js_.stream_useless(*this);
+    return;
+  }
   subscribe();
 }
 

@@ -306,11 +306,12 @@ void Workload::step_down(SimClient& c, StreamHistory& s) {
 }
 
 // A request whose answer did not come may be carried out at any later time, from a connection that a
-// partition held: the next stream of this history then has another name.
+// partition held: the next stream of this history then has another name. In a cluster always: the node that
+// leads a stream may hear of its end later than who deleted it, and takes messages until then.
 void Workload::retire(StreamHistory& s, bool clean) {
   if (!clean) drop_consumers(s.settings.name);
   s.life = StreamHistory::Life::kNone;
-  if (s.unanswered || s.uncertain() || s.lost || !clean) {
+  if (options_.cluster || s.unanswered || s.uncertain() || s.lost || !clean) {
     std::string base = s.settings.name.substr(0, s.settings.name.find('x'));
     s.settings.name = base + "x" + std::to_string(next_life_++);
   }
@@ -361,7 +362,7 @@ void Workload::node_started(const std::string& name) {
     if (s.settings.file || s.life != StreamHistory::Life::kLive) continue;
     if (options_.cluster && homes_[s.settings.name] != name) continue;
     drop_consumers(s.settings.name);
-    s.reset(s.settings);
+    s.forgotten();
   }
 }
 

@@ -58,6 +58,14 @@ void StreamHistory::reset(StreamSettings s) {
   purges_.clear();
 }
 
+void StreamHistory::forgotten() {
+  StreamSettings tightest = tightest_;
+  bool uncertain = uncertain_;
+  reset(settings);
+  tightest_ = tightest;
+  uncertain_ = uncertain;
+}
+
 void StreamHistory::changing(const StreamSettings& to) {
   uncertain_ = true;
   tightest_.max_msgs = tighter(tightest_.max_msgs, to.max_msgs);

@@ -69,8 +69,11 @@ class StreamHistory {
 
   StreamHistory(unsigned number, Verdict& verdict) : number_(number), verdict_(verdict) {}
 
-  /// A new life with nothing in it: created, recreated, or a memory stream after a restart.
+  /// A new life with nothing in it: created or recreated.
   void reset(StreamSettings settings);
+  /// The same without what it had: a memory stream after a restart. A change of unknown fate may still be in
+  /// force.
+  void forgotten();
   /// A new limit was asked for; until it is confirmed both may hold.
   void changing(const StreamSettings& to);
   void changed(const StreamSettings& to);

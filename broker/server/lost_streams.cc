@@ -1,0 +1,106 @@
+#include "broker/server/lost_streams.h"
+
+#include <algorithm>
+
+#include "broker/base/varint.h"
+#include "broker/server/cluster_side.h"
+#include "broker/server/jetstream.h"
+
+namespace weir::server {
+
+using jetstream::MetaStream;
+
+namespace {
+constexpr Nanos kLookEvery = kSecond;
+constexpr Nanos kPatience = 2 * kSecond;  // without a leader
+constexpr Nanos kSaidMax = 5 * kSecond;   // older words do not count
+constexpr Nanos kAskTimeout = 2 * kSecond;
+
+/// Ids that the meta group gave up never vote again.
+bool majority_is_gone(const raft::ConfState& conf, const MetaStream& s) {
+  auto gone = std::count_if(conf.voters.begin(), conf.voters.end(),
+                            [&](NodeId voter) { return s.hosted_on(node_of(voter)) != voter; });
+  return static_cast<std::size_t>(gone) * 2 >= conf.voters.size();
+}
+}  // namespace
+
+LostStreams::LostStreams(env::Env& env, JetStream& js) : env_(env), js_(js) {
+  js_.context().cluster->mesh().handle(
+      cluster::Method::kLost,
+      [this, alive = std::weak_ptr<int>(alive_)](NodeId from, const Bytes& body, cluster::Mesh::Reply reply) {
+        if (alive.expired()) return;
+        on_told(from, body);
+        reply(Bytes());
+      });
+}
+
+void LostStreams::work() {
+  Mono now = env_.clock.now();
+  if (now < next_look_) return;
+  next_look_ = now + kLookEvery;
+  std::map<GroupId, Mono> before = std::exchange(leaderless_, {});
+  for (const StreamHost* host : js_.all_streams()) {
+    const replica::Group& group = host->group();
+    if (group.leading() || group.leader().v != 0 || group.why_stopped()) continue;
+    auto it = before.find(host->group_id());
+    Mono since = it == before.end() ? now : it->second;
+    leaderless_[host->group_id()] = since;
+    if (now - since >= kPatience && nothing_to_give(*host)) tell(host->group_id(), group.self());
+  }
+  std::erase_if(empty_, [&](const auto& e) { return !js_.meta().state().find(e.first); });
+}
+
+bool LostStreams::nothing_to_give(const StreamHost& host) const {
+  if (host.group().empty()) return true;
+  const MetaStream* s = js_.meta().state().find(host.group_id());
+  bool memory = s && s->config.storage == api::Storage::kMemory;
+  return memory && majority_is_gone(host.group().conf(), *s);
+}
+
+void LostStreams::tell(GroupId group, NodeId replica) {
+  if (js_.meta().leading()) return note(group, replica);
+  NodeId leader = js_.meta_leader();
+  if (leader.v == 0 || !js_.context().cluster->connected(leader)) return;
+  BytesBuilder q;
+  q.append_varint(group.v);
+  q.append_u64(replica.v);
+  std::vector<Bytes> body;
+  body.push_back(q.freeze());
+  js_.context().cluster->mesh().ask(leader, cluster::Method::kLost, std::move(body), kAskTimeout,
+                                    [](Result<Bytes>) {});  // it is told again
+}
+
+void LostStreams::on_told(NodeId from, const Bytes& body) {
+  Reader r(body.span());
+  GroupId group(static_cast<std::uint32_t>(r.varint()));
+  NodeId replica(r.u64());
+  if (r.done() && js_.meta().leading() && node_of(replica) == node_of(from)) note(group, replica);
+}
+
+void LostStreams::note(GroupId group, NodeId replica) {
+  const MetaStream* s = js_.meta().state().find(group);
+  if (!s || s->hosted_on(node_of(replica)) != replica) return;
+  auto& said = empty_[group];
+  said[replica] = env_.clock.now();
+  auto says = [&](NodeId peer) {
+    auto it = said.find(peer);
+    return it != said.end() && env_.clock.now() - it->second < kSaidMax;
+  };
+  if (std::all_of(s->peers.begin(), s->peers.end(), says) &&
+      std::all_of(s->leaving.begin(), s->leaving.end(), says)) {
+    reset(*s);
+  }
+}
+
+void LostStreams::reset(const MetaStream& s) {
+  env_.log.error("stream " + s.account + "/" + s.config.name +
+                 ": no replica has its messages any more; it begins anew, empty");
+  jetstream::MetaPeersCommand c;
+  c.group = s.group;
+  c.expected = s.peers_revision;
+  empty_.erase(s.group);
+  js_.meta().propose([&](jetstream::EntryBuilder& b) { b.meta_reset_stream(c); },
+                     [](const jetstream::MetaOutcome&) {});
+}
+
+}  // namespace weir::server

@@ -1,0 +1,45 @@
+// broker/server/lost_streams.h - streams of which no replica has anything any more begin anew, empty.
+//
+// Room:    shell. Thread: the shard. Owner: JetStream, in a cluster.
+// When:    all nodes of a memory stream were restarted at once; the only node of a stream lost its disk and
+//          came back under its name; most replicas of a memory stream forgot, and cannot elect a leader ever.
+//          A stream on files that most of its replicas cannot read stays as it is, for an operator to decide.
+// How:     a replica without a leader that has no state, or none that can count, says so to the leader of the
+//          meta group every second. When each replica that is wanted or about to leave has said it, the meta
+//          group resets the stream: another group under the same name.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "broker/cluster/mesh.h"
+#include "broker/env/env.h"
+#include "broker/jetstream/meta_state.h"
+
+namespace weir::server {
+
+class JetStream;
+class StreamHost;
+
+class LostStreams {
+ public:
+  LostStreams(env::Env& env, JetStream& js);
+  /// Called several times a second.
+  void work();
+
+ private:
+  bool nothing_to_give(const StreamHost& host) const;
+  void tell(GroupId group, NodeId replica);
+  void on_told(NodeId from, const Bytes& body);
+  void note(GroupId group, NodeId replica);
+  void reset(const jetstream::MetaStream& stream);
+
+  env::Env& env_;
+  JetStream& js_;
+  Mono next_look_{};
+  std::map<GroupId, Mono> leaderless_;               // replicas here, since when; at most the streams here
+  std::map<GroupId, std::map<NodeId, Mono>> empty_;  // what replicas said of themselves, and when
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+};
+
+}  // namespace weir::server

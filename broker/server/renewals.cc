@@ -1,0 +1,82 @@
+#include "broker/server/renewals.h"
+
+#include "broker/base/varint.h"
+#include "broker/server/cluster_side.h"
+#include "broker/server/jetstream.h"
+
+namespace weir::server {
+
+using jetstream::MetaStream;
+
+namespace {
+constexpr Nanos kAskTimeout = 2 * kSecond;
+constexpr Nanos kAskAgain = kSecond;
+}  // namespace
+
+Renewals::Renewals(env::Env& env, JetStream& js) : env_(env), js_(js) {
+  js_.context().cluster->mesh().handle(
+      cluster::Method::kRenew,
+      [this, alive = std::weak_ptr<int>(alive_)](NodeId from, const Bytes& body, cluster::Mesh::Reply reply) {
+        if (!alive.expired()) on_ask(from, body, std::move(reply));
+      });
+}
+
+void Renewals::want(GroupId group, NodeId replica) {
+  wanted_[group] = {replica, Mono{}};
+}
+
+void Renewals::work() {
+  for (auto it = wanted_.begin(); it != wanted_.end();) {
+    const MetaStream* s = js_.meta().state().find(it->first);
+    if (!s || s->hosted_on(js_.self()) != it->second.replica) {
+      it = wanted_.erase(it);
+      continue;
+    }
+    js_.drop_useless(it->first);
+    if (env_.clock.now() >= it->second.ask_again) {
+      it->second.ask_again = env_.clock.now() + kAskAgain;
+      ask(it->first, it->second.replica);
+    }
+    ++it;
+  }
+}
+
+void Renewals::ask(GroupId group, NodeId replica) {
+  if (js_.meta().leading()) return propose(js_.self(), group, replica, [](Result<Bytes>) {});
+  NodeId leader = js_.meta_leader();
+  if (leader.v == 0 || !js_.context().cluster->connected(leader)) return;
+  BytesBuilder q;
+  q.append_varint(group.v);
+  q.append_u64(replica.v);
+  std::vector<Bytes> body;
+  body.push_back(q.freeze());
+  js_.context().cluster->mesh().ask(leader, cluster::Method::kRenew, std::move(body), kAskTimeout,
+                                    [](Result<Bytes>) {});  // the meta state tells
+}
+
+void Renewals::on_ask(NodeId from, const Bytes& body, cluster::Mesh::Reply reply) {
+  Reader r(body.span());
+  GroupId group(static_cast<std::uint32_t>(r.varint()));
+  NodeId replica(r.u64());
+  if (!r.done()) return reply(Error(Code::kInvalid, "question for a new id: malformed"));
+  if (!js_.meta().leading())
+    return reply(Error(Code::kUnavailable, "this node does not lead the meta group"));
+  propose(from, group, replica, std::move(reply));
+}
+
+void Renewals::propose(NodeId node, GroupId group, NodeId replica, cluster::Mesh::Reply reply) {
+  const MetaStream* s = js_.meta().state().find(group);
+  if (!s || s->hosted_on(node) != replica) return reply(Error(Code::kNotFound, "there is no such replica"));
+  NodeId leader = js_.context().cluster->leader_of(group);
+  if (leader.v == 0 || leader == node_of(node))
+    return reply(Error(Code::kUnavailable, "no other replica leads the stream"));
+  env_.log.info("stream " + s->account + "/" + s->config.name + ": the replica on " +
+                js_.context().cluster->name_of(node) + " begins anew, what it had is damaged");
+  jetstream::MetaRenewCommand c;
+  c.group = group;
+  c.replica = replica;
+  js_.meta().propose([&](jetstream::EntryBuilder& b) { b.meta_renew_replicas(c); },
+                     [reply = std::move(reply)](const jetstream::MetaOutcome&) mutable { reply(Bytes()); });
+}
+
+}  // namespace weir::server

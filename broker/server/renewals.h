@@ -1,0 +1,48 @@
+// broker/server/renewals.h - replicas of this node that are of no use begin anew under another id (ADR 4).
+//
+// Room:    shell. Thread: the shard. Owner: JetStream, in a cluster.
+// When:    a stream's files or log are damaged so that the replica cannot go on, and others have the data.
+// How:     the node asks the leader of the meta group, which gives a new id only while the stream has a
+// leader
+//          on another node: then a majority works without this replica. Until then, and while the new one
+//          learns, what was damaged stays on the disk as it is.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "broker/cluster/mesh.h"
+#include "broker/env/env.h"
+
+namespace weir::server {
+
+class JetStream;
+
+class Renewals {
+ public:
+  Renewals(env::Env& env, JetStream& js);
+  /// `replica` is this node's in `group`.
+  void want(GroupId group, NodeId replica);
+  bool wants(GroupId group, NodeId replica) const {
+    auto it = wanted_.find(group);
+    return it != wanted_.end() && it->second.replica == replica;
+  }
+  /// Called several times a second.
+  void work();
+
+ private:
+  struct Wanted {
+    NodeId replica;
+    Mono ask_again{};
+  };
+  void ask(GroupId group, NodeId replica);
+  void on_ask(NodeId from, const Bytes& body, cluster::Mesh::Reply reply);
+  void propose(NodeId node, GroupId group, NodeId replica, cluster::Mesh::Reply reply);
+
+  env::Env& env_;
+  JetStream& js_;
+  std::map<GroupId, Wanted> wanted_;  // at most the streams placed here
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+};
+
+}  // namespace weir::server

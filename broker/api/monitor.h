@@ -206,12 +206,26 @@ struct Routez {
   Wall now;
   std::vector<RouteInfo> routes;
 };
+/// One account on this server: /accountz?acc=, and bare the reply to $SYS.REQ.ACCOUNT.<account>.INFO.
+struct AccountzDetail {
+  std::string name;
+  Wall update_time;
+  bool is_system = false, jetstream = false;
+  std::int64_t leafnodes = 0, clients = 0;
+  Subsz sublist;  // its figures only
+};
 struct Accountz {
   std::string server_id;
   Wall now;
   std::string system_account;
   std::vector<std::string> accounts;
+  std::optional<AccountzDetail> detail;  // instead of `accounts`
 };
+/// Work that waits, by the name of the queue: /ipqueuesz.
+struct QueueInfo {
+  std::int64_t pending = 0, in_progress = 0;
+};
+using Ipqueuesz = std::map<std::string, QueueInfo>;
 /// $SYS.REQ.USER.INFO
 struct UserInfo {
   std::string user, account, account_name, user_name;
@@ -265,6 +279,10 @@ std::string encode_gatewayz(std::string_view server_id, Wall now);
 std::string encode_leafz(std::string_view server_id, Wall now);
 std::string encode_subsz(const Subsz& s);
 std::string encode_accountz(const Accountz& a);
+std::string encode_account_detail(const AccountzDetail& a);
+std::string encode_ipqueuesz(const Ipqueuesz& q);
+/// The reply to PROFILEZ: there are no profiles of Weir's own, `error` says so.
+std::string encode_profilez(std::string_view error);
 std::string encode_accstatz(const AccountStatz& a);
 std::string encode_healthz(const Healthz& h);
 std::string encode_user_info(const UserInfo& u);

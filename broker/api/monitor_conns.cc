@@ -140,12 +140,8 @@ std::string encode_routez(const Routez& r) {
   return out;
 }
 
-std::string encode_subsz(const Subsz& s) {
-  std::string out;
-  JsonWriter w(out);
-  w.begin_object();
-  w.field("server_id", s.server_id);
-  w.field("now", s.now);
+namespace {
+void write_sublist(JsonWriter& w, const Subsz& s) {
   w.field("num_subscriptions", s.num_subscriptions);
   w.field("num_cache", s.num_cache);
   w.field("num_inserts", s.num_inserts);
@@ -154,6 +150,16 @@ std::string encode_subsz(const Subsz& s) {
   w.field("cache_hit_rate", s.cache_hit_rate);
   w.field("max_fanout", s.max_fanout);
   w.field("avg_fanout", s.avg_fanout);
+}
+}  // namespace
+
+std::string encode_subsz(const Subsz& s) {
+  std::string out;
+  JsonWriter w(out);
+  w.begin_object();
+  w.field("server_id", s.server_id);
+  w.field("now", s.now);
+  write_sublist(w, s);
   w.field("total", s.total);
   w.field("offset", s.offset);
   w.field("limit", s.limit);
@@ -197,6 +203,55 @@ std::string encode_accountz(const Accountz& a) {
   w.field("now", a.now);
   w.field_if("system_account", a.system_account);
   w.field_if("accounts", a.accounts);
+  if (a.detail) {
+    w.key("account_detail");
+    w.raw(encode_account_detail(*a.detail));
+  }
+  w.end_object();
+  return out;
+}
+
+std::string encode_account_detail(const AccountzDetail& a) {
+  std::string out;
+  JsonWriter w(out);
+  w.begin_object();
+  w.field("account_name", a.name);
+  w.field("update_time", a.update_time);
+  w.field_if("is_system", a.is_system);
+  w.field("expired", false);
+  w.field("complete", true);
+  w.field("jetstream_enabled", a.jetstream);
+  w.field("leafnode_connections", a.leafnodes);
+  w.field("client_connections", a.clients);
+  w.field("subscriptions", a.sublist.num_subscriptions);
+  w.begin_object("sublist_stats");
+  write_sublist(w, a.sublist);
+  w.end_object();
+  w.end_object();
+  return out;
+}
+
+std::string encode_ipqueuesz(const Ipqueuesz& q) {
+  std::string out;
+  JsonWriter w(out);
+  w.begin_object();
+  for (const auto& [name, queue] : q) {
+    w.begin_object(name);
+    w.field("pending", queue.pending);
+    w.field_if("in_progress", queue.in_progress);
+    w.end_object();
+  }
+  w.end_object();
+  return out;
+}
+
+std::string encode_profilez(std::string_view error) {
+  std::string out;
+  JsonWriter w(out);
+  w.begin_object();
+  w.key("profile");
+  w.raw("null");
+  w.field("error", error);
   w.end_object();
   return out;
 }

@@ -277,6 +277,17 @@ Result<SysRequest<AccountzOptions>> decode_sys_accountz(std::string_view body) {
                                  [](ObjectReader& r, AccountzOptions& o) { r.field("account", o.account); });
 }
 
+Result<SysRequest<IpqueueszOptions>> decode_sys_ipqueuesz(std::string_view body) {
+  return decode<IpqueueszOptions>(body, [](ObjectReader& r, IpqueueszOptions& o) {
+    r.field("all", o.all);
+    r.field("filter", o.filter);
+  });
+}
+
+Result<SysRequest<ProfilezOptions>> decode_sys_profilez(std::string_view body) {
+  return decode<ProfilezOptions>(body, [](ObjectReader& r, ProfilezOptions& o) { r.field("name", o.name); });
+}
+
 Result<ConnzOptions> parse_connz_query(std::string_view text) {
   Query q(text);
   ConnzOptions o;
@@ -374,6 +385,14 @@ Result<AccountzOptions> parse_accountz_query(std::string_view text) {
   Query q(text);
   AccountzOptions o;
   q.get("acc", o.account);
+  return q.done(std::move(o));
+}
+
+Result<IpqueueszOptions> parse_ipqueuesz_query(std::string_view text) {
+  Query q(text);
+  IpqueueszOptions o;
+  q.get("all", o.all);
+  q.get("queues", o.filter);
   return q.done(std::move(o));
 }
 

@@ -83,6 +83,13 @@ struct RoutezOptions {
 struct AccountzOptions {
   std::string account;
 };
+struct IpqueueszOptions {
+  bool all = false;    // empty queues too
+  std::string filter;  // part of their names
+};
+struct ProfilezOptions {
+  std::string name;
+};
 
 template <class Options>
 struct SysRequest {
@@ -100,6 +107,8 @@ Result<SysRequest<AccountStatzOptions>> decode_sys_accstatz(std::string_view bod
 Result<SysRequest<RaftzOptions>> decode_sys_raftz(std::string_view body);
 Result<SysRequest<RoutezOptions>> decode_sys_routez(std::string_view body);
 Result<SysRequest<AccountzOptions>> decode_sys_accountz(std::string_view body);
+Result<SysRequest<IpqueueszOptions>> decode_sys_ipqueuesz(std::string_view body);
+Result<SysRequest<ProfilezOptions>> decode_sys_profilez(std::string_view body);
 
 /// `query` is what follows the '?' of the URL, still percent-encoded; "" = no options.
 Result<ConnzOptions> parse_connz_query(std::string_view query);
@@ -110,5 +119,6 @@ Result<AccountStatzOptions> parse_accstatz_query(std::string_view query);
 Result<RaftzOptions> parse_raftz_query(std::string_view query);
 Result<RoutezOptions> parse_routez_query(std::string_view query);
 Result<AccountzOptions> parse_accountz_query(std::string_view query);
+Result<IpqueueszOptions> parse_ipqueuesz_query(std::string_view query);
 
 }  // namespace weir::api

@@ -72,6 +72,10 @@ const std::vector<ApiServer::Route>& ApiServer::routes() {
       {"STREAM.MSG.DELETE.*", ReplyType::kStreamMsgDelete, &S::msg_delete, Scope::kStream, 3},
       {"STREAM.LEADER.STEPDOWN.*", ReplyType::kStreamLeaderStepDown, &S::stream_step_down, Scope::kStream, 3},
       {"STREAM.PEER.REMOVE.*", ReplyType::kStreamRemovePeer, &S::stream_remove_peer, Scope::kMeta},
+      {"STREAM.PEER.EVACUATE.*", ReplyType::kStreamEvacuatePeer, &S::stream_remove_peer, Scope::kMeta},
+      {"STREAM.CANCEL_MOVE.*", ReplyType::kStreamCancelMove, &S::stream_cancel_move, Scope::kMeta},
+      {"CONSUMER.PEER.EVACUATE.*.*", ReplyType::kConsumerEvacuatePeer, &S::consumer_evacuate, Scope::kStream,
+       3},
       {"META.LEADER.STEPDOWN", ReplyType::kMetaLeaderStepDown, &S::meta_step_down, Scope::kMeta, 0, true},
       {"SERVER.REMOVE", ReplyType::kMetaServerRemove, &S::server_remove, Scope::kMeta, 0, true},
       {"DIRECT.GET.*", ReplyType::kStreamMsgGet, &S::direct_get, Scope::kReplica, 2},
@@ -98,6 +102,7 @@ void ApiServer::attach(Account& account) {
     auto sub = std::make_unique<session::Subscription>();
     sub->subject = s;
     sub->listener = gate.get();
+    sub->everywhere = true;
     router_.add(account, *sub);
     gate->subscriptions.push_back(std::move(sub));
   }

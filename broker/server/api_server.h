@@ -115,6 +115,8 @@ class ApiServer {
   void stream_purge(ApiRequest& r);
   void stream_step_down(ApiRequest& r);
   void stream_remove_peer(ApiRequest& r);
+  void stream_cancel_move(ApiRequest& r);
+  void consumer_evacuate(ApiRequest& r);
   void meta_step_down(ApiRequest& r);
   void server_remove(ApiRequest& r);
   void step_down(ApiRequest& r, api::ReplyType type, replica::Group& group);

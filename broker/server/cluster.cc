@@ -9,7 +9,7 @@ namespace weir::server {
 using cluster::FrameKind;
 using cluster::Lane;
 
-Cluster::Cluster(NodeState& node) : node_(node) {}
+Cluster::Cluster(NodeState& node) : node_(node), watch_(node) {}
 Cluster::~Cluster() = default;
 
 void Cluster::make(cluster::NodeInfo self) {
@@ -91,6 +91,9 @@ void Cluster::send(NodeId to, GroupId group, raft::Message message) {
   std::vector<Bytes> payloads;
   raft::encode_message(message, head, payloads);
   payloads.insert(payloads.begin(), head.freeze());
+  std::size_t bytes = 0;
+  for (const Bytes& part : payloads) bytes += part.size();
+  watch_.sent(group, message, bytes);
   node_.mesh->send(to, Lane::kRaft, FrameKind::kRaft, std::move(payloads));
 }
 
@@ -173,6 +176,7 @@ bool Cluster::forward(NodeId to, const Forwarded& f, const Bytes* shared) {
   if (f.hops >= kForwardsMax) return false;
   Forwarded next = f;
   ++next.hops;
+  if (f.kind == ForwardKind::kPublish) watch_.publish_handed_on(f.group, to, f.body.size());
   return node_.mesh->send(to, Lane::kMessages, FrameKind::kToGroup, encode_forwarded(next, shared));
 }
 

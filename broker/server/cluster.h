@@ -16,6 +16,7 @@
 #include "broker/replica/host.h"
 #include "broker/server/cluster_side.h"
 #include "broker/server/node_state.h"
+#include "broker/server/raft_watch.h"
 
 namespace weir::server {
 
@@ -30,6 +31,8 @@ class Cluster final : public cluster::MeshEvents, public replica::Peers, public 
   Status bind() { return node_.mesh->start(); }
   /// INFO of clients changed when it returns from an event: Node asks this once per turn.
   bool take_info_changed() { return std::exchange(info_changed_, false); }
+  /// Of the turn, to who watches Raft.
+  void tell_watchers() { watch_.tell(); }
   /// End of turn: hints, interest, frames.
   void flush();
   void update_self(const std::function<void(cluster::NodeInfo&)>& change);
@@ -67,6 +70,7 @@ class Cluster final : public cluster::MeshEvents, public replica::Peers, public 
   void bad_frame(NodeId from, const char* kind, const Error& why);
 
   NodeState& node_;
+  RaftWatch watch_;
   std::map<GroupId, Hint> hints_;  // of groups led elsewhere
   std::map<GroupId, Term> led_;    // here
   std::vector<LeaderHint> news_;   // to be told at the end of the turn

@@ -4,12 +4,17 @@
 
 #include "broker/base/text.h"
 #include "broker/raft/confchange.h"
+#include "broker/raft/progress.h"
 #include "broker/raft/quorum.h"
 
 namespace weir::server {
 
 namespace {
 constexpr std::size_t kPeerChars = 8;
+/// So many entries may be on their way to a replica that takes them as they come, and it is current all the
+/// same: otherwise it would be "outdated" whenever somebody looks while something is published.
+constexpr std::uint64_t kLagOfCurrent = 50;
+constexpr auto kReplicating = static_cast<std::uint8_t>(raft::ProgressState::kReplicate);
 constexpr std::string_view kPeerAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";  // none looks like another
 
 const raft::PeerView* view_of(const std::vector<raft::PeerView>& peers, NodeId replica) {
@@ -53,7 +58,8 @@ std::vector<api::PeerInfo> peer_infos(const replica::Group& group, const Cluster
     p.current = cluster.alive(replica);
     if (const auto* view = view_of(known, replica)) {
       p.lag = behind(group.commit(), view->match).v;
-      p.current = p.current && view->match >= group.applied();
+      bool on_its_way = view->state == kReplicating && p.lag <= kLagOfCurrent;
+      p.current = p.current && (on_its_way || view->match >= group.applied());
     } else {
       p.current = p.current && replica == group.leader();
     }

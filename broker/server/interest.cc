@@ -1,5 +1,6 @@
 #include "broker/server/interest.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "broker/base/check.h"
@@ -16,6 +17,10 @@ using session::Subscription;
 namespace {
 std::size_t half_of(const cluster::MeshTuning& t, Lane lane) {
   return t.lane_bytes_max[static_cast<std::size_t>(lane)] / 2;
+}
+/// What peers are told of `sub`.
+std::string_view queue_of(const Subscription& sub) {
+  return sub.everywhere ? kMembersQueue : std::string_view(sub.queue);
 }
 std::string count_text(std::uint64_t n, const char* what) {
   return std::to_string(n) + " " + what;
@@ -43,20 +48,23 @@ Interest::~Interest() {
 
 void Interest::count_all() {
   for (std::size_t i = 0; i < accounts_.size(); ++i) {
-    auto take = [&](std::string_view subject, std::string_view queue, const Subscription* sub) {
-      if (!sub->client && !sub->told) return;
+    auto count = [&](std::string_view subject, std::string_view queue) {
       Local& l = locals_[i].try_emplace({std::string(subject), std::string(queue)}).first->second;
       l.told = ++l.count;  // by the whole interest that is due
     };
+    auto take = [&](std::string_view subject, std::string_view, const Subscription* sub) {
+      if (sub->client || sub->told || sub->everywhere) count(subject, queue_of(*sub));
+    };
     accounts_[i].sublist.for_each(take);
+    if (accounts_[i].acks) count("$JS.ACK.>", kMembersQueue);  // taken without a subscription
   }
 }
 
 void Interest::local_changed(const Account& account, const Subscription& sub, bool added) {
   if (peers_.empty()) return;
   Locals& locals = locals_[account.id.v];
-  auto it = locals.find(KeyView(sub.subject, sub.queue));
-  if (it == locals.end()) it = locals.try_emplace({sub.subject, sub.queue}).first;
+  auto it = locals.find(KeyView(sub.subject, queue_of(sub)));
+  if (it == locals.end()) it = locals.try_emplace({sub.subject, std::string(queue_of(sub))}).first;
   Local& l = it->second;
   CHECK(added || l.count > 0, "a subscription that was not counted ends");
   l.count += added ? 1u : ~0u;
@@ -77,8 +85,10 @@ void Interest::flush() {
 }
 
 void Interest::tell_changes() {
-  InterestWriter out;
+  InterestWriter all, outside;
   for (auto& [account, it] : std::exchange(dirty_, {})) {
+    bool members = it->first.second == kMembersQueue;
+    InterestWriter& out = members ? outside : all;
     Local& l = it->second;
     l.dirty = false;
     std::uint32_t before = told_weight(it->first, l);
@@ -86,26 +96,30 @@ void Interest::tell_changes() {
     std::uint32_t weight = told_weight(it->first, l);
     if (weight != before) out.add({accounts_[account].name, it->first.first, it->first.second, weight});
     if (l.count == 0) locals_[account].erase(it);
-    if (out.full()) tell_all(out.finish());
+    if (out.full()) tell_all(out.finish(), members);
   }
-  if (!out.empty()) tell_all(out.finish());
+  if (!all.empty()) tell_all(all.finish(), false);
+  if (!outside.empty()) tell_all(outside.finish(), true);
 }
 
-void Interest::tell_all(Bytes frame) {
+void Interest::tell_all(Bytes frame, bool outside) {
   for (auto& [id, peer] : peers_) {
+    if (outside && peer->jetstream) continue;
     // No room: it gets everything again when there is some.
     if (!mesh_.send(id, Lane::kInterest, FrameKind::kInterest, frame)) peer->whole = Whole{};
   }
 }
 
-bool Interest::fill_whole(Whole& whole, InterestWriter& out) const {
+bool Interest::fill_whole(Peer& peer, InterestWriter& out) const {
+  Whole& whole = peer.whole;
   for (; whole.account < locals_.size(); ++whole.account, whole.last.reset()) {
     const Locals& locals = locals_[whole.account];
     auto it = whole.last ? locals.upper_bound(*whole.last) : locals.begin();
     for (; it != locals.end(); ++it) {
       if (out.full()) return false;
       const auto& [key, local] = *it;
-      if (local.told) {
+      bool hidden = peer.jetstream && key.second == kMembersQueue;
+      if (local.told && !hidden) {
         out.add({accounts_[whole.account].name, key.first, key.second, told_weight(key, local)});
       }
       whole.last = key;
@@ -119,7 +133,7 @@ void Interest::tell_whole(Peer& peer) {
   while (peer.whole.due) {
     if (mesh_.lane_bytes(peer.id, Lane::kInterest) > room) return;  // goes on when some of it has left
     InterestWriter out;
-    bool end = fill_whole(peer.whole, out);
+    bool end = fill_whole(peer, out);
     if (!mesh_.send(peer.id, Lane::kInterest, FrameKind::kInterest, out.finish(!peer.whole.begun, end))) {
       peer.whole = Whole{};
       return;
@@ -138,6 +152,7 @@ void Interest::peer_up(const cluster::NodeInfo& info) {
   auto peer = std::make_unique<Peer>();
   peer->id = id;
   peer->name = info.name;
+  peer->jetstream = info.jetstream;
   peers_.emplace(id, std::move(peer));
 }
 
@@ -307,6 +322,7 @@ void Interest::on_message(Peer& peer, const Bytes& payload) {
   a.message = {f.subject, f.reply, f.body, f.header_size, &body, nullptr};
   a.plain = f.plain;
   a.queues = f.queues;
+  a.everywhere = std::find(f.queues.begin(), f.queues.end(), kMembersQueue) != f.queues.end();
   router_.arrived(*account, a);
 }
 

@@ -5,6 +5,7 @@
 //          queue). Peers hear of the first and of the end of the last, of queues the number of members;
 //          several changes of a turn are one. A peer that comes up hears of all of it, in frames, while
 //          changes go on: every entry says what there is from now on, so order does not matter.
+//          What is `everywhere` goes to peers without JetStream only, as members of kMembersQueue.
 // There:   what a peer told is entries of the accounts' sublists until it takes them back or goes.
 // Order:   interest has the lane before messages, so a reply finds the inbox of its asker.
 // Cost:    nothing is counted while there is no peer.
@@ -123,6 +124,7 @@ class Interest final : public PeerSide {
   };
   struct Peer : session::RemoteNode {
     std::string name;
+    bool jetstream = true;
     Remotes remotes;
     std::uint64_t round = 0;
     Whole whole;
@@ -132,10 +134,11 @@ class Interest final : public PeerSide {
 
   void count_all();
   std::uint32_t told_weight(const Key& key, const Local& l) const;
-  void tell_all(Bytes frame);
+  /// `outside`: to peers without JetStream only.
+  void tell_all(Bytes frame, bool outside);
   void tell_changes();
   void tell_whole(Peer& peer);
-  bool fill_whole(Whole& whole, InterestWriter& out) const;
+  bool fill_whole(Peer& peer, InterestWriter& out) const;
   void on_interest(Peer& peer, const Bytes& payload);
   void on_message(Peer& peer, const Bytes& payload);
   void apply(Peer& peer, Account& account, const InterestChange& change);

@@ -116,11 +116,12 @@ api::Jsz MonitorView::jsz(const api::JszOptions& o) const {
     z.messages += s->machine().store().state().messages;
     z.bytes += s->machine().store().state().bytes;
   }
-  if (!o.accounts && !o.streams && !o.consumers && o.account.empty()) return z;
+  bool details = o.accounts || o.streams || o.consumers || !o.account.empty();
   std::int64_t at = 0;
   for (Account& a : n_.accounts) {
     if (!a.jetstream || (!o.account.empty() && a.name != o.account)) continue;
     ++z.total;
+    if (!details) continue;
     if (at++ < o.offset || static_cast<std::int64_t>(z.account_details.size()) >= o.limit) continue;
     api::AccountDetail d;
     d.name = d.id = a.name;

@@ -156,7 +156,7 @@ api::ConnInfo MonitorView::conn_info(const ConnectionView& c, const api::ConnzOp
     i.account = c.account;
   }
   for (const auto& sub : c.subscriptions) {
-    if (o.subscriptions) i.subscriptions_list.push_back(sub.subject);
+    if (o.subscriptions && !o.subscriptions_detail) i.subscriptions_list.push_back(sub.subject);
     if (o.subscriptions_detail) {
       i.subscriptions_list_detail.push_back(
           {c.account, sub.subject, sub.queue, sub.sid, i64(sub.delivered), i64(sub.max), c.cid});
@@ -251,36 +251,6 @@ api::Subsz MonitorView::subsz(const api::SubszOptions& o) const {
     });
   }
   if (z.num_matches) z.cache_hit_rate = static_cast<double>(hits) / static_cast<double>(z.num_matches);
-  return z;
-}
-
-api::Accountz MonitorView::accountz(const api::AccountzOptions&) const {
-  api::Accountz z;
-  z.server_id = n_.id;
-  z.now = n_.env.clock.wall();
-  if (Account* sys = n_.system_account()) z.system_account = sys->name;
-  for (const Account& a : n_.accounts) z.accounts.push_back(a.name);
-  return z;
-}
-
-api::AccountStatz MonitorView::accstatz(const api::AccountStatzOptions& o) const {
-  api::AccountStatz z;
-  z.server_id = n_.id;
-  z.now = n_.env.clock.wall();
-  for (const Account& a : n_.accounts) {
-    bool named = std::find(o.accounts.begin(), o.accounts.end(), a.name) != o.accounts.end();
-    if (!o.accounts.empty() && !named) continue;
-    if (o.accounts.empty() && !o.include_unused && a.stats.connections == 0) continue;
-    api::AccountStat s;
-    s.account = s.name = a.name;
-    s.conns = i64(a.stats.connections);
-    s.total_conns = s.conns;
-    s.num_subscriptions = static_cast<std::uint32_t>(a.sublist.size());
-    s.sent = {i64(a.stats.out_msgs), i64(a.stats.out_bytes), {}};
-    s.received = {i64(a.stats.in_msgs), i64(a.stats.in_bytes), {}};
-    s.slow_consumers = i64(a.stats.slow_consumers);
-    z.accounts.push_back(std::move(s));
-  }
   return z;
 }
 

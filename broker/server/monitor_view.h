@@ -18,7 +18,11 @@ class MonitorView {
   api::Varz varz() const;
   api::Connz connz(const api::ConnzOptions& o) const;
   api::Subsz subsz(const api::SubszOptions& o) const;
+  /// Of an account that does not exist: as without a name. The caller asks NodeState first.
   api::Accountz accountz(const api::AccountzOptions& o) const;
+  api::AccountzDetail account_detail(const Account& a) const;
+  /// `system_waiting`: requests that the system service has queued.
+  api::Ipqueuesz ipqueuesz(const api::IpqueueszOptions& o, std::size_t system_waiting) const;
   api::AccountStatz accstatz(const api::AccountStatzOptions& o) const;
   api::Routez routez(const api::RoutezOptions& o = {}) const;
   api::Jsz jsz(const api::JszOptions& o) const;

@@ -183,6 +183,7 @@ void Node::Impl::end_of_turn() {
     }
   }
   if (cluster && cluster->take_info_changed()) clients->broadcast_info();
+  if (cluster) cluster->tell_watchers();
   clients->flush();
   if (cluster) cluster->flush();
   if (more) env.loop.post([] {});
@@ -344,8 +345,14 @@ MonitorReply Node::monitor(std::string_view path, std::string_view query) {
     return page(api::parse_subsz_query(query), [&](const auto& o) { return api::encode_subsz(v.subsz(o)); });
   }
   if (path == "/accountz") {
-    return page(api::parse_accountz_query(query),
-                [&](const auto& o) { return api::encode_accountz(v.accountz(o)); });
+    auto o = api::parse_accountz_query(query);
+    if (o && !o->account.empty() && !n.find_account(o->account))
+      return {400, "text/plain", "Account " + o->account + " does not exist"};
+    return page(std::move(o), [&](const auto& with) { return api::encode_accountz(v.accountz(with)); });
+  }
+  if (path == "/ipqueuesz") {
+    return page(api::parse_ipqueuesz_query(query),
+                [&](const auto& o) { return api::encode_ipqueuesz(v.ipqueuesz(o, n.sys->waiting())); });
   }
   if (path == "/accstatz") {
     return page(api::parse_accstatz_query(query),

@@ -28,6 +28,7 @@ struct Site : ClusterWorld {
     for (std::size_t i = 0; i < count; ++i) {
       std::string p = "cluster.replicas." + std::to_string(i);
       if (text_at(info, p + ".current") != "true" || text_at(info, p + ".pending") == "true") return false;
+      if (!text_at(info, p + ".lag").empty()) return false;  // current allows a little
     }
     return size_at(info, "cluster.replicas") == count;
   }
@@ -128,6 +129,49 @@ TEST(NodeCluster, AStreamIsTheSameFromEveryNode) {
   EXPECT_EQ(text_at(only, "account_details.0.stream_detail.0.cluster.leader"), leader);
 }
 
+TEST(NodeCluster, ANodeWithoutJetStreamHandsOn) {
+  Site w(4);
+  w[3].options.jetstream.enabled = false;
+  for (std::size_t i = 0; i < 4; ++i) w.start(i);
+  ClusterClient c(w, 3), near(w, 0);
+  ASSERT_TRUE(c.login());
+  ASSERT_TRUE(near.login());
+  ASSERT_TRUE(w.eventually([&] { return c.create_stream("S", 3).empty(); }));
+  EXPECT_EQ(near.create_stream("R", 1), "");
+  EXPECT_EQ(c.create_consumer("S", "k"), "");
+  w.run(kSecond);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(c.publish("S.a"), i + 1);
+    EXPECT_EQ(c.publish("R.a"), i + 1);
+  }
+  EXPECT_EQ(near.publish("S.a"), 21);  // once, though the members tell that node of the subject
+  EXPECT_EQ(text_at(c.request("$JS.API.INFO"), "streams"), "2");
+  c.sub("box", "pull");
+  c.pub("$JS.API.CONSUMER.MSG.NEXT.S.k", "{\"batch\":30,\"no_wait\":true}", "box");
+  w.run(kSecond);
+  std::size_t acked = 0;
+  for (auto& m : c.take("pull")) acked += m.reply.starts_with("$JS.ACK.") && c.ask(m.reply, "+ACK");
+  EXPECT_EQ(acked, 21u);
+  EXPECT_EQ(text_at(near.request("$JS.API.CONSUMER.INFO.S.k"), "ack_floor.stream_seq"), "21");
+  // A plain publish, and interest of the members' own clients.
+  near.sub("S.>", "watch");
+  w.run(kSecond);
+  c.pub("S.b", "once");
+  w.run(kSecond);
+  EXPECT_EQ(near.take("watch").size(), 1u);
+  EXPECT_EQ(text_at(near.request("$JS.API.STREAM.INFO.S"), "state.messages"), "22");
+  EXPECT_EQ(c.ask("nobody.listens", "")->status(), "503");
+  // What is deleted is not listened for any more.
+  EXPECT_EQ(text_at(c.request("$JS.API.STREAM.DELETE.R"), "success"), "true");
+  w.run(kSecond);
+  EXPECT_EQ(c.ask("R.a", "")->status(), "503");
+  EXPECT_EQ(w.status(3, "/healthz"), 200);
+  // Any member may go.
+  std::size_t leader = w.leader_of(c, "S");
+  w[leader].kill();
+  EXPECT_TRUE(w.eventually([&] { return c.publish("S.c") > 0; }));
+}
+
 TEST(NodeCluster, GoesOnWithoutTheLeaderAndTakesItBack) {
   Site w;
   w.start();
@@ -212,14 +256,43 @@ TEST(NodeCluster, StepDownMovesLeadership) {
   r = c.request("$JS.API.CONSUMER.LEADER.STEPDOWN.S.k");
   EXPECT_EQ(text_at(r, "success"), "true") << c.error_of(r);
   EXPECT_TRUE(w.eventually([&] { return w.leader_of(c, "S") != wanted; }, 5 * kSecond));
-  EXPECT_EQ(
-      c.error_of(c.request("$JS.API.STREAM.LEADER.STEPDOWN.S", "{\"placement\":{\"preferred\":\"n9\"}}")),
-      "10005");
+  auto refused = [&](const std::string& placement) {
+    auto answer = c.request("$JS.API.STREAM.LEADER.STEPDOWN.S", "{\"placement\":{" + placement + "}}");
+    EXPECT_EQ(c.error_of(answer), "10005");
+    return text_at(answer, "error.description");
+  };
+  std::string leader = "n" + std::to_string(w.leader_of(c, "S") + 1);
+  EXPECT_EQ(refused("\"preferred\":\"n9\""), "preferred server \"n9\" not known");
+  EXPECT_EQ(refused("\"preferred\":\"" + leader + "\""),
+            "preferred server \"" + leader + "\" is already leader");
+  EXPECT_EQ(refused("\"cluster\":\"other\""), "no replacement peer connected");
+  EXPECT_EQ(refused("\"tags\":[\"rack:1\",\"rack:2\"]"), "no replacement peer connected");
+  EXPECT_EQ("n" + std::to_string(w.leader_of(c, "S") + 1), leader);
+  std::string rack =
+      "{\"placement\":{\"cluster\":\"C\",\"tags\":[\"RACK:" + std::to_string(wanted + 1) + "\"]}}";
+  r = c.request("$JS.API.STREAM.LEADER.STEPDOWN.S", rack);
+  EXPECT_EQ(text_at(r, "success"), "true") << c.error_of(r);
+  EXPECT_TRUE(w.eventually([&] { return w.leader_of(c, "S") == wanted; }, 5 * kSecond));
+  r = c.request("$JS.API.STREAM.LEADER.STEPDOWN.S", "no object");
+  EXPECT_EQ(text_at(r, "success"), "true") << c.error_of(r);
   std::string meta = w.meta_leader(0);
   EXPECT_EQ(c.error_of(c.request("$JS.API.META.LEADER.STEPDOWN")), "10003");
   r = sys.request("$JS.API.META.LEADER.STEPDOWN");
   EXPECT_EQ(text_at(r, "success"), "true") << sys.error_of(r);
   EXPECT_TRUE(w.until([&] { return w.settled() && w.meta_leader(0) != meta; }));
+}
+
+TEST(NodeCluster, StepDownOfTheOnlyReplicaIsDoneAtOnce) {
+  Site w;
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 1), "");
+  EXPECT_EQ(c.create_consumer("S", "k"), "");
+  auto r = c.request("$JS.API.STREAM.LEADER.STEPDOWN.S");
+  EXPECT_EQ(text_at(r, "success"), "true") << c.error_of(r);
+  r = c.request("$JS.API.CONSUMER.LEADER.STEPDOWN.S.k", "{\"placement\":{\"preferred\":\"n2\"}}");
+  EXPECT_EQ(text_at(r, "success"), "true") << c.error_of(r);
 }
 
 TEST(NodeCluster, ANodeIsRemovedAndItsStreamsFindOthers) {
@@ -326,6 +399,34 @@ TEST(NodeCluster, APeerIsRemovedFromAStream) {
   EXPECT_EQ(c.error_of(c.request("$JS.API.STREAM.PEER.REMOVE.none", "{\"peer\":\"n1\"}")), "10059");
 }
 
+TEST(NodeCluster, AStreamIsEvacuatedFromItsLeader) {
+  Site w(4);
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  EXPECT_EQ(c.create_consumer("S", "k"), "");
+  EXPECT_EQ(c.publish("S.a"), 1);
+  w.await_replicas(c, "S", 2);
+  std::string leader = "n" + std::to_string(w.leader_of(c, "S") + 1);
+  auto r = c.request("$JS.API.STREAM.PEER.EVACUATE.S", "{\"peer\":\"" + leader + "\"}");
+  EXPECT_EQ(text_at(r, "type"), "io.nats.jetstream.api.v1.stream_evacuate_peer_response");
+  EXPECT_EQ(text_at(r, "success"), "true") << c.error_of(r);
+  EXPECT_TRUE(w.eventually([&] {
+    auto now = c.request("$JS.API.STREAM.INFO.S");
+    bool there = text_at(now, "cluster.leader") == leader;
+    for (int k = 0; k < 2; ++k)
+      there = there || text_at(now, "cluster.replicas." + std::to_string(k) + ".name") == leader;
+    return !there && w.replicas_current(c, "S", 2);
+  }));
+  EXPECT_EQ(c.publish("S.a"), 2);
+  std::string peer = "{\"peer\":\"n1\"}";
+  EXPECT_EQ(c.error_of(c.request("$JS.API.CONSUMER.PEER.EVACUATE.S.k", peer)), "10075");
+  EXPECT_EQ(c.error_of(c.request("$JS.API.CONSUMER.PEER.EVACUATE.S.none", peer)), "10014");
+  EXPECT_EQ(c.error_of(c.request("$JS.API.STREAM.CANCEL_MOVE.S")), "10129");
+  EXPECT_EQ(c.error_of(c.request("$JS.API.STREAM.CANCEL_MOVE.none")), "10059");
+}
+
 TEST(NodeCluster, APeerStaysWhenNobodyCanTakeItsPlace) {
   Site w;
   w.start();
@@ -374,6 +475,64 @@ TEST(NodeCluster, AdvisoriesComeOncePerChange) {
   (void)c.request("$JS.API.STREAM.DELETE.S2");
   w.run(kSecond);
   EXPECT_EQ(told(listener), (Told{{"STREAM.DELETED.S2", 1}}));
+}
+
+TEST(NodeCluster, EntriesOnTheirWayDoNotMakeAReplicaOutdated) {
+  Site w;
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  w.await_replicas(c, "S", 2);
+  int behind = 0;
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(c.publish("S.a"), i + 1);
+    auto info = c.request("$JS.API.STREAM.INFO.S");
+    for (int k = 0; k < 2; ++k) {
+      std::string p = "cluster.replicas." + std::to_string(k);
+      EXPECT_EQ(text_at(info, p + ".current"), "true");
+      behind += !text_at(info, p + ".lag").empty();
+    }
+  }
+  EXPECT_GT(behind, 0);  // or nothing was shown
+  // Who is not heard of is not current, however little it lacks.
+  std::size_t dead = (w.leader_of(c, "S") + 1) % 3;
+  ClusterClient other(w, w.other_than(dead, w.leader_of(c, "S")));
+  ASSERT_TRUE(other.login());
+  w[dead].kill();
+  EXPECT_TRUE(w.eventually([&] { return !w.replicas_current(other, "S", 2); }));
+}
+
+TEST(NodeCluster, RaftMayBeWatched) {
+  Site w;
+  w.start();
+  ClusterClient c(w, 0), sys(w, 1);
+  ASSERT_TRUE(c.login());
+  ASSERT_TRUE(sys.login("sys"));
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  w.await_replicas(c, "S", 2);
+  sys.sub("$NRG.>", "raft");
+  w.run(kSecond);
+  (void)sys.take("raft");
+  std::string name = text_at(c.request("$JS.API.STREAM.INFO.S"), "cluster.raft_group");
+  for (std::size_t i = 0; i < 3; ++i) {
+    ClusterClient each(w, i);
+    ASSERT_TRUE(each.login());
+    EXPECT_GT(each.publish("S.a"), 0);
+  }
+  w.run(kSecond);
+  std::map<std::string, int> seen;
+  for (const auto& m : sys.take("raft")) {
+    ++seen[m.subject];
+    EXPECT_NE(text_at(m.json(), "from"), text_at(m.json(), "to"));
+  }
+  EXPECT_GE(seen["$NRG.AE." + name], 6);
+  EXPECT_GE(seen["$NRG.R." + name], 6);
+  EXPECT_EQ(seen["$NRG.P." + name], 2);  // the leader's own clients need nobody to hand on
+  c.sub("$NRG.>", "raft");               // not of the system account
+  EXPECT_GT(c.publish("S.a"), 0);
+  w.run(kSecond);
+  EXPECT_TRUE(c.take("raft").empty());
 }
 
 TEST(NodeCluster, LostQuorumIsToldOnce) {

@@ -142,6 +142,53 @@ TEST(NodeMonitor, OthersCannotAskTheSystem) {
   EXPECT_EQ(text_at(me, "data.account"), "A");
 }
 
+TEST(NodeMonitor, UsersMayAskForTheirOwnAccount) {
+  Site s;
+  s.start();
+  for (std::string subject : {"$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.ACCOUNT.PING.CONNZ"}) {
+    auto connz = s.c.request(subject, "{\"acc\":\"$SYS\",\"auth\":true}");
+    EXPECT_EQ(text_at(connz, "data.total"), "1") << subject;
+    EXPECT_EQ(text_at(connz, "data.connections.0.account"), "A") << subject;
+  }
+  EXPECT_EQ(text_at(s.sys.request("$SYS.REQ.SERVER.PING.CONNZ"), "data.total"), "2");
+  auto statz = s.c.request("$SYS.REQ.ACCOUNT.PING.STATZ", "{\"accounts\":[\"$SYS\"]}");
+  EXPECT_EQ(text_at(statz, "data.account_statz.0.acc"), "A");
+  EXPECT_EQ(at(statz, "data.account_statz.1"), nullptr);
+}
+
+TEST(NodeMonitor, OneAccount) {
+  Site s;
+  s.start();
+  auto info = s.sys.request("$SYS.REQ.ACCOUNT.A.INFO");
+  EXPECT_EQ(text_at(info, "data.account_name"), "A");
+  EXPECT_EQ(text_at(info, "data.jetstream_enabled"), "true");
+  EXPECT_EQ(text_at(info, "data.client_connections"), "1");
+  auto z = s.sys.request("$SYS.REQ.SERVER.PING.ACCOUNTZ", "{\"account\":\"A\"}");
+  EXPECT_EQ(text_at(z, "data.account_detail.account_name"), "A");
+  EXPECT_EQ(at(z, "data.accounts"), nullptr);
+  EXPECT_EQ(text_at(s.w.page("/accountz", "acc=A"), "account_detail.complete"), "true");
+  for (auto [subject, body] : {std::pair("$SYS.REQ.ACCOUNT.NONE.INFO", ""),
+                               std::pair("$SYS.REQ.SERVER.PING.ACCOUNTZ", "{\"account\":\"NONE\"}")}) {
+    EXPECT_EQ(text_at(s.sys.request(subject, body), "error.description"), "Account NONE does not exist");
+  }
+  EXPECT_EQ(s.w.node->monitor("/accountz", "acc=NONE").status, 400);
+}
+
+TEST(NodeMonitor, QueuesAndProfiles) {
+  Site s;
+  s.start();
+  std::string own = "$SYS.REQ.SERVER." + s.w.node->id() + ".";
+  auto all = s.sys.request(own + "IPQUEUESZ", "{\"all\":true}");
+  EXPECT_EQ(text_at(*at(all, "data")->find("JetStream API queue"), "pending"), "0");
+  EXPECT_NE(at(all, "data")->find("System recvQ"), nullptr);
+  auto some = s.sys.request(own + "IPQUEUESZ", "{\"all\":true,\"filter\":\"JetStream\"}");
+  EXPECT_EQ(at(some, "data")->find("System recvQ"), nullptr);
+  EXPECT_NE(s.w.page("/ipqueuesz", "all=1").find("System recvQ"), nullptr);
+  EXPECT_EQ(text_at(s.sys.request(own + "PROFILEZ"), "data.error"), "Profile name not specified");
+  auto none = s.sys.request(own + "PROFILEZ", "{\"name\":\"allocs\"}");
+  EXPECT_NE(text_at(none, "data.error").find("Profile \"allocs\" not found"), std::string::npos);
+}
+
 TEST(NodeMonitor, StatszIsPushed) {
   Site s;
   s.start();
@@ -164,12 +211,25 @@ TEST(NodeMonitor, ConnectAndDisconnectEvents) {
   d.hang_up();
   s.sys.run();
   auto got = s.sys.take("e");
+  std::vector<std::string> conns;
+  std::erase_if(got, [&](const auto& m) {
+    if (!m.subject.ends_with(".SERVER.CONNS")) return false;
+    EXPECT_EQ(text_at(m.json(), "acc"), "A");
+    EXPECT_EQ(text_at(m.json(), "type"), "io.nats.server.advisory.v1.account_connections");
+    conns.push_back(text_at(m.json(), "conns"));
+    return true;
+  });
+  EXPECT_EQ(conns, (std::vector<std::string>{"2", "1"}));
   ASSERT_EQ(got.size(), 2u);
   EXPECT_EQ(got[0].subject, "$SYS.ACCOUNT.A.CONNECT");
   EXPECT_EQ(text_at(got[0].json(), "client.name"), "visitor");
   EXPECT_EQ(text_at(got[0].json(), "type"), "io.nats.server.advisory.v1.client_connect");
   EXPECT_EQ(got[1].subject, "$SYS.ACCOUNT.A.DISCONNECT");
   EXPECT_EQ(text_at(got[1].json(), "reason"), "Client Closed");
+  // Figures come again and again, under the older subject too.
+  s.sys.sub("$SYS.SERVER.ACCOUNT.*.CONNS", "old");
+  s.sys.run(31 * kSecond);
+  EXPECT_EQ(s.sys.take("old").size(), 2u);  // A and $SYS have connections
 }
 
 TEST(NodeMonitor, EndIsAnnounced) {

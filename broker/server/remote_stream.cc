@@ -34,6 +34,7 @@ void RemoteStream::resubscribe(const std::vector<std::string>& subjects) {
     auto sub = std::make_unique<session::Subscription>();
     sub->subject = subject;
     sub->listener = this;
+    sub->everywhere = true;
     js_.router.add(account_, *sub);
     subscriptions_.push_back(std::move(sub));
   }

@@ -31,7 +31,7 @@ void Router::add(Account& account, Subscription& sub) {
   sub.entry = *entry;
   if (watches_acks(sub)) ++account.ack_watchers;
   if (sub.remote) ++account.remotes;
-  if (peers_ && is_told(sub)) peers_->local_changed(account, sub, true);
+  if (peers_ && (is_told(sub) || sub.everywhere)) peers_->local_changed(account, sub, true);
   tell_watchers(account, sub.subject);
 }
 
@@ -42,7 +42,7 @@ void Router::remove(Account& account, Subscription& sub) {
   sub.entry = subject::kNoEntry;
   if (watches_acks(sub)) --account.ack_watchers;
   if (sub.remote) --account.remotes;
-  if (peers_ && is_told(sub)) peers_->local_changed(account, sub, false);
+  if (peers_ && (is_told(sub) || sub.everywhere)) peers_->local_changed(account, sub, false);
   tell_watchers(account, sub.subject);
 }
 
@@ -111,7 +111,21 @@ bool Router::serve_here(const Group& group, const Inbound& m, Account& account, 
   return false;
 }
 
+// Always the same member, or what a client publishes could overtake itself.
+RemoteNode* Router::pick_member(const Group& group) {
+  RemoteNode* best = nullptr;
+  std::uint64_t rank = 0;
+  for (const Subscription* sub : group.members) {
+    std::uint64_t its = Prng(salt_ ^ sub->remote->id.v).next();
+    if (best && its <= rank) continue;
+    best = sub->remote;
+    rank = its;
+  }
+  return best;
+}
+
 RemoteNode* Router::pick_node(const Group& group) {
+  if (group.name == kMembersQueue) return pick_member(group);
   std::uint64_t members = 0;
   for (const Subscription* sub : group.members) members += sub->remote ? sub->weight : 0;
   if (members == 0) return nullptr;
@@ -160,6 +174,11 @@ std::size_t Router::walk_arrival(const Matches& found, const Arrival& a, Account
       if (is_told(*sub)) taken += hand_over(*sub, a.message, account);
     }
   }
+  if (a.everywhere) {
+    for (Subscription* sub : found.plain) {
+      if (sub->everywhere) taken += hand_over(*sub, a.message, account);
+    }
+  }
   for (const auto& group : found.groups) {
     if (std::find(a.queues.begin(), a.queues.end(), group.name) == a.queues.end()) continue;
     taken += serve_here(group, a.message, account, true);
@@ -175,6 +194,7 @@ std::size_t Router::arrived(Account& account, const Arrival& a) {
   if (!a.target.starts_with(proto::kAckPrefix)) {
     taken = walk_arrival(account.sublist.match(a.target), a, account);
   } else {
+    if (a.everywhere && account.acks) account.acks->on_message(a.message);
     Matches found;  // such subjects are used once
     account.sublist.match_uncached(a.target, found);
     taken = walk_arrival(found, a, account);
@@ -193,8 +213,8 @@ std::size_t Router::route(Account& account, const Inbound& m) {
     account.stats.in_bytes += m.body.size();
   }
   std::size_t taken = 0;
-  bool is_ack = account.acks && m.subject.starts_with(proto::kAckPrefix);
-  if (is_ack) {
+  bool is_ack = m.subject.starts_with(proto::kAckPrefix);
+  if (is_ack && account.acks) {
     account.acks->on_message(m);
     ++taken;
   }

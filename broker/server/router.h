@@ -17,6 +17,9 @@
 
 namespace weir::server {
 
+/// The queue by which nodes without JetStream know what its members listen for (docs/formats/interest.md).
+inline constexpr std::string_view kMembersQueue = "\x01JetStream";
+
 /// What the router needs of the cluster: see interest.h.
 class PeerSide {
  public:
@@ -36,6 +39,7 @@ struct Arrival {
   std::string_view target;                     // what subscriptions are matched with
   session::Inbound message;                    // its subject is what they see
   bool plain = false;                          // for all plain subscriptions
+  bool everywhere = false;                     // for streams and the API; its node has no JetStream
   std::span<const std::string_view> queues{};  // and for one member of each of these
 };
 
@@ -81,6 +85,7 @@ class Router {
   std::size_t walk(const Match& found, const session::Inbound& m, Account& account);
   std::size_t walk_cluster(const Match& found, const session::Inbound& m, Account& account);
   std::size_t walk_arrival(const Match& found, const Arrival& arrival, Account& account);
+  session::RemoteNode* pick_member(const Group& group);
   bool serve_here(const Group& group, const session::Inbound& m, Account& account, bool from_peer);
   session::RemoteNode* pick_node(const Group& group);
   session::RemoteNode& choose(session::RemoteNode& node);
@@ -90,6 +95,7 @@ class Router {
   void reap();
 
   Prng prng_;
+  const std::uint64_t salt_ = prng_.next();  // spreads the nodes without JetStream over its members
   PeerSide* peers_ = nullptr;
   bool walking_ = false;
   bool crowded_ = false;

@@ -111,6 +111,7 @@ void StreamHost::subscribe() {
     auto sub = std::make_unique<session::Subscription>();
     sub->subject = subject;
     sub->listener = this;
+    sub->everywhere = true;
     js_.router.add(account_, *sub);
     subscriptions_.push_back(std::move(sub));
   }

@@ -9,6 +9,7 @@ namespace weir::server {
 
 namespace {
 constexpr Nanos kStatszInterval = 10 * kSecond;
+constexpr Nanos kConnsInterval = 30 * kSecond;
 constexpr std::size_t kPerTurn = 64;
 const std::string kServer = "$SYS.REQ.SERVER.";
 const std::string kAccount = "$SYS.REQ.ACCOUNT.";
@@ -31,6 +32,7 @@ SysService::SysService(NodeState& node) : n_(node), view_(node) {}
 
 SysService::~SysService() {
   n_.env.loop.cancel(timer_);
+  n_.env.loop.cancel(conns_timer_);
   for (auto& inbox : inboxes_) n_.router.remove(inbox->account, inbox->sub);
 }
 
@@ -44,8 +46,14 @@ void SysService::subscribe(Account& account, std::string subject, bool told) {
 }
 
 void SysService::start() {
-  // Of a connection only its own node knows who it is.
-  for (Account& a : n_.accounts) subscribe(a, "$SYS.REQ.USER.INFO", false);
+  for (Account& a : n_.accounts) {
+    // Of a connection only its own node knows who it is.
+    subscribe(a, "$SYS.REQ.USER.INFO", false);
+    if (a.is_system) continue;
+    subscribe(a, kServer + "PING.CONNZ", true);
+    subscribe(a, kAccount + "PING.CONNZ", true);
+    subscribe(a, kAccount + "PING.STATZ", true);
+  }
   Account* system = n_.system_account();
   if (!system) return;
   subscribe(*system, kServer + "PING", true);
@@ -53,6 +61,7 @@ void SysService::start() {
   subscribe(*system, kServer + n_.id + ".*", true);
   subscribe(*system, kAccount + "*.*", true);
   timer_ = n_.env.loop.at(n_.env.clock.now() + next_push_, [this] { push_statsz(); });
+  conns_timer_ = n_.env.loop.at(n_.env.clock.now() + kConnsInterval, [this] { push_all_conns(); });
 }
 
 api::ServerIdentity SysService::identity() {
@@ -62,6 +71,7 @@ api::ServerIdentity SysService::identity() {
 }
 
 bool SysService::run() {
+  for (AccountId a : std::exchange(conns_changed_, {})) push_conns(n_.accounts[a.v]);
   for (std::size_t n = 0; n < kPerTurn && !queue_.empty(); ++n) {
     Request r = std::move(queue_.front());
     queue_.pop_front();
@@ -76,6 +86,7 @@ void SysService::reply(const Request& r, std::string_view body) {
 
 void SysService::handle(const Request& r) {
   if (r.subject == "$SYS.REQ.USER.INFO") return user_info(r);
+  if (!r.account->is_system) return own_account(r, r.subject.substr(r.subject.rfind('.') + 1));
   std::string_view rest = r.subject;
   if (rest.starts_with(kServer)) {
     rest.remove_prefix(kServer.size());
@@ -87,13 +98,13 @@ void SysService::handle(const Request& r) {
   rest.remove_prefix(kAccount.size());
   std::string_view account = subject::token_at(rest, 0), verb = subject::token_at(rest, 1);
   if (account == "PING") return answer(r, verb == "STATZ" ? "ACCSTATZ" : verb, true);
+  if (verb == "INFO") return account_info(r, account);
   if (!n_.find_account(account)) return;
   Request scoped = r;
   if (verb == "STATZ") {
     scoped.body = "{\"accounts\":[\"" + std::string(account) + "\"],\"include_unused\":true}";
     return answer(scoped, "ACCSTATZ", false);
   }
-  if (verb == "INFO") return answer(scoped, "ACCOUNTZ", false);
   if (verb == "JSZ")
     scoped.body = "{\"account\":\"" + std::string(account) + "\",\"accounts\":true,\"streams\":true}";
   if (verb == "CONNZ") scoped.body = "{\"acc\":\"" + std::string(account) + "\",\"auth\":true}";
@@ -156,14 +167,63 @@ void SysService::answer(const Request& r, std::string_view verb, bool ping) {
                        wrap([&](const auto& o) { return api::encode_accstatz(v.accstatz(o)); }));
   }
   if (verb == "ACCOUNTZ") {
-    return answer_with(r, api::decode_sys_accountz(r.body), ping,
+    auto decoded = api::decode_sys_accountz(r.body);
+    const std::string* named =
+        decoded && !decoded->options.account.empty() ? &decoded->options.account : nullptr;
+    if (named && !n_.find_account(*named)) {
+      api::ServerIdentity me = identity();
+      if (ping && !decoded->filter.accepts(me)) return;
+      return reply(r, api::encode_sys_error(me, 500, "Account " + *named + " does not exist"));
+    }
+    return answer_with(r, std::move(decoded), ping,
                        wrap([&](const auto& o) { return api::encode_accountz(v.accountz(o)); }));
   }
   if (verb == "ROUTEZ") {
     return answer_with(r, api::decode_sys_routez(r.body), ping,
                        wrap([&](const auto& o) { return api::encode_routez(v.routez(o)); }));
   }
-  // Others (profiles, queues) are not built: silence is what an excluded server gives.
+  answer_internals(r, verb, ping);  // others get silence, as from an excluded server
+}
+
+bool SysService::answer_internals(const Request& r, std::string_view verb, bool ping) {
+  if (verb == "IPQUEUESZ") {
+    answer_with(r, api::decode_sys_ipqueuesz(r.body), ping, [&](const auto& me, const auto& o) {
+      return api::encode_sys_reply(me, api::encode_ipqueuesz(view_.ipqueuesz(o, queue_.size())));
+    });
+    return true;
+  }
+  if (verb != "PROFILEZ") return false;
+  answer_with(r, api::decode_sys_profilez(r.body), ping, [&](const auto& me, const auto& o) {
+    std::string why = o.name.empty() ? "Profile name not specified"
+                                     : "Profile \"" + o.name + "\" not found: use perf on the machine";
+    return api::encode_sys_reply(me, api::encode_profilez(why));
+  });
+  return true;
+}
+
+void SysService::account_info(const Request& r, std::string_view account) {
+  api::ServerIdentity me = identity();
+  const Account* a = n_.find_account(account);
+  if (!a)
+    return reply(r, api::encode_sys_error(me, 500, "Account " + std::string(account) + " does not exist"));
+  reply(r, api::encode_sys_reply(me, api::encode_account_detail(view_.account_detail(*a))));
+}
+
+void SysService::own_account(const Request& r, std::string_view verb) {
+  const std::string& mine = r.account->name;
+  if (verb == "CONNZ") {
+    return answer_with(r, api::decode_sys_connz(r.body), true, [&](const auto& me, api::ConnzOptions o) {
+      o.account = mine;
+      return api::encode_sys_reply(me, api::encode_connz(view_.connz(o)));
+    });
+  }
+  auto decoded = api::decode_sys_accstatz(r.body);
+  bool all = decoded && decoded->options.include_unused;
+  if (r.account->stats.connections == 0 && !all) return;
+  answer_with(r, std::move(decoded), true, [&](const auto& me, api::AccountStatzOptions o) {
+    o.accounts = {mine};
+    return api::encode_sys_reply(me, api::encode_accstatz(view_.accstatz(o)));
+  });
 }
 
 void SysService::health(const Request& r, bool safe_to_stop, bool ping) {
@@ -199,6 +259,27 @@ void SysService::push_statsz() {
   timer_ = n_.env.loop.at(n_.env.clock.now() + next_push_, [this] { push_statsz(); });
 }
 
+void SysService::push_conns(Account& a) {
+  Account* system = n_.system_account();
+  std::string subject = "$SYS.ACCOUNT." + a.name + ".SERVER.CONNS";
+  std::string old_subject = "$SYS.SERVER.ACCOUNT." + a.name + ".CONNS";
+  for (const std::string& s : {subject, old_subject}) {
+    if (!system->sublist.has_interest(s)) continue;
+    api::AccountStatzOptions o;
+    o.accounts = {a.name};
+    api::AccountConnsEvent e{identity(), view_.accstatz(o).accounts.front()};
+    n_.router.send(*system, s, {},
+                   std::string_view(api::encode_account_connections(n_.advisories->head(), e)));
+  }
+}
+
+void SysService::push_all_conns() {
+  for (Account& a : n_.accounts) {
+    if (a.stats.connections > 0) push_conns(a);
+  }
+  conns_timer_ = n_.env.loop.at(n_.env.clock.now() + kConnsInterval, [this] { push_all_conns(); });
+}
+
 void SysService::announce(std::string_view what) {
   Account* system = n_.system_account();
   if (!system) return;
@@ -209,6 +290,10 @@ void SysService::announce(std::string_view what) {
 void SysService::connection(const ConnectionView& c, bool opened) {
   Account* system = n_.system_account();
   if (!system) return;
+  if (Account* a = n_.find_account(c.account)) {
+    if (conns_changed_.empty()) n_.env.loop.post([] {});
+    conns_changed_.insert(a->id);
+  }
   std::string subject = "$SYS.ACCOUNT." + c.account + (opened ? ".CONNECT" : ".DISCONNECT");
   if (!system->sublist.has_interest(subject)) return;
   api::ClientInfo who;

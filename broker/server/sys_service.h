@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ class SysService {
   /// Subscribes and starts the STATSZ push.
   void start();
   bool run();
+  /// Requests that came and are not answered yet.
+  std::size_t waiting() const { return queue_.size(); }
   /// $SYS.SERVER.<id>.SHUTDOWN or .LAMEDUCK.
   void announce(std::string_view what);
   /// Connect and disconnect events.
@@ -40,8 +43,16 @@ class SysService {
   void handle(const Request& r);
   void answer(const Request& r, std::string_view verb, bool ping);
   void user_info(const Request& r);
+  /// What users of any account may ask, of their account only.
+  void own_account(const Request& r, std::string_view verb);
+  void account_info(const Request& r, std::string_view account);
+  /// Queues and profiles.
+  bool answer_internals(const Request& r, std::string_view verb, bool ping);
   void health(const Request& r, bool safe_to_stop, bool ping);
   void push_statsz();
+  /// Figures of one account, when its number of connections changed and now and then.
+  void push_conns(Account& account);
+  void push_all_conns();
   /// This server, with the number of the message that it is for.
   api::ServerIdentity identity();
   void reply(const Request& r, std::string_view body);
@@ -52,8 +63,9 @@ class SysService {
   MonitorView view_;
   std::vector<std::unique_ptr<Inbox>> inboxes_;
   std::deque<Request> queue_;
-  std::uint64_t seq_ = 0;  // of replies and events
-  env::TimerId timer_ = 0;
+  std::set<AccountId> conns_changed_;  // told at the end of a turn
+  std::uint64_t seq_ = 0;              // of replies and events
+  env::TimerId timer_ = 0, conns_timer_ = 0;
   Nanos next_push_ = kSecond;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };

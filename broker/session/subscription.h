@@ -57,7 +57,10 @@ struct Subscription {
   std::uint64_t max = 0;       // UNSUB after that many; 0 = no limit
   bool filter_denied = false;  // overlaps a deny rule: each message is checked
   bool told = false;           // listeners: other nodes hear of it and send their messages
-  std::uint32_t weight = 1;    // remote queue subscriptions: members there
+  /// Listeners: every node with JetStream has it, so that only nodes without need to hear of it; they send
+  /// each message to one of the others (streams, the JetStream API).
+  bool everywhere = false;
+  std::uint32_t weight = 1;  // remote queue subscriptions: members there
 };
 
 }  // namespace weir::session

@@ -221,6 +221,135 @@ class CommandLine(OnThreeNodes):
             self.assertIn(name, out)
 
 
+@unittest.skipUnless(CLI, "the nats CLI cannot be had (no NATS_CLI, none in PATH, no Go to install it)")
+class OperatorsCommands(OnThreeNodes):
+    """What operators of a cluster type, as a user of the system account where the CLI asks for one."""
+
+    def sys(self, *args):
+        return self.cli("--user", "sys", "--password", "pass", *args)
+
+    def leader(self, stream="EVENTS"):
+        return self.cluster.info(stream)["cluster"]["leader"]
+
+    def one_leader(self):
+        return len({n.page("/jsz")["meta_cluster"].get("leader") for n in self.cluster.nodes} - {None}) == 1
+
+    def test_leaders_step_down(self):
+        self.cli(*ADD_EVENTS)
+        self.cli(*ADD_CONSUMER)
+        self.cluster.wait_replicas("EVENTS")
+        for command in ("stream cluster step-down EVENTS", "consumer cluster step-down EVENTS consumer1"):
+            before = self.leader()
+            self.assertRegex(self.cli(*command.split()), r'New leader elected "nats-\d"')
+            self.assertNotEqual(self.leader(), before)
+        for command in ("server cluster step-down", "server raft step-down"):
+            until("all know one leader", self.one_leader)
+            self.assertRegex(self.sys(*command.split()), r'New leader elected "nats-\d"')
+
+    def test_one_replica_steps_down_too(self):
+        self.add({"name": "ONE", "subjects": ["one"], "num_replicas": 1})
+        self.assertEqual(self.cluster.api("STREAM.LEADER.STEPDOWN.ONE").get("success"), True)
+        answer = self.cluster.api("STREAM.LEADER.STEPDOWN.ONE", {"placement": {"preferred": "nats-9"}})
+        self.assertEqual(answer.get("success"), True)
+
+    def test_peer_remove(self):
+        """Of a stream: there is no fourth node. Of the cluster: a node that is gone for good; a start brings it
+        back as a new one."""
+        self.cli(*ADD_EVENTS)
+        self.cluster.wait_replicas("EVENTS")
+        answer = self.cluster.api("STREAM.PEER.REMOVE.EVENTS", {"peer": "nats-1"})
+        self.assertEqual(answer["error"]["err_code"], 10075)
+        gone = self.cluster.nodes[2]
+        gone.stop()
+        self.addCleanup(lambda: gone.running() or gone.start())
+        until(
+            "a leader among the others",
+            lambda: self.cluster.nodes[0].page("/jsz")["meta_cluster"].get("leader") in NAMES - {gone.name},
+        )
+        self.sys("server", "cluster", "peer-remove", gone.name, "--force")
+        until(gone.name + " is gone", lambda: gone.name not in self.sys("server", "report", "jetstream"))
+        gone.start()
+        self.cluster.wait_ready()
+        self.assertEqual(set(self.cluster.wait_replicas("EVENTS")), NAMES)
+
+    def test_replicas_change(self):
+        """Down to one and at once back to three: nothing is lost, and writing goes on."""
+        self.cli(*ADD_EVENTS)
+        for i in range(10):
+            self.cli("pub", "--jetstream", "events.n", "%d" % i)
+        for count in ("1", "3", "1", "3"):
+            self.assertIn("was updated", self.cli("stream", "edit", "EVENTS", "--replicas", count, "--force"))
+            self.cli("pub", "--jetstream", "events.n", "more")
+        self.assertEqual(set(self.cluster.wait_replicas("EVENTS")), NAMES)
+        self.all_have("EVENTS", 14)
+
+    def test_traffic(self):
+        """`nats traffic` counts subjects of nats-server's Raft; the system account sees ours under the same."""
+        self.add()
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("NATS_")}
+        environment.update(HOME=self.home, XDG_CONFIG_HOME=self.home, NO_COLOR="1")
+        command = [CLI, "--server", self.cluster.urls, "--user", "sys", "--password", "pass", "traffic"]
+        out = tempfile.NamedTemporaryFile(dir=self.home)
+        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+
+        def shown():
+            with self.cluster.wire() as w:
+                w.request("events.n", b"x")
+            return "Raft Traffic" in pathlib.Path(out.name).read_text()
+
+        until("Raft traffic is shown", shown)
+
+    def test_server_reports(self):
+        self.cli(*ADD_EVENTS)
+        self.cli("pub", "--jetstream", "events.n", "x")
+        for what in "jetstream connections accounts health routes gateways leafnodes cpu mem".split():
+            out = self.sys("server", "report", what)
+            if what not in ("connections", "accounts", "leafnodes"):  # these show what has a connection
+                for name in NAMES:
+                    self.assertIn(name, out, what)
+        self.assertRegex(self.sys("server", "report", "health"), r"ok: 3 / err: 0")
+        for name in NAMES:
+            self.assertRegex(self.sys("server", "ls"), name)
+            self.assertRegex(self.sys("server", "ping"), name + r"\s+rtt=")
+            self.assertIn("Server information for " + name, self.sys("server", "info", name))
+
+    def test_server_checks(self):
+        self.cli(*ADD_EVENTS)
+        self.cluster.wait_replicas("EVENTS")
+        self.sys("server", "check", "meta", "--expect", "3", "--lag-critical", "10", "--seen-critical", "5s")
+        self.sys("server", "check", "connection")
+        self.sys("server", "check", "server", "--name", "nats-1", "--js-required")
+        self.cli("server", "check", "jetstream", "--replicas")
+        self.cli(
+            *"server check stream --stream EVENTS --peer-expect 3 --peer-lag-critical 10".split(),
+            "--peer-seen-critical=10s",
+        )
+
+    def test_server_requests(self):
+        self.add()
+        for what in (
+            "variables,connections,routes,accounts,subscriptions,gateways,leafnodes,jetstream,jetstream-health,raft"
+        ).split(","):
+            lines = [json.loads(x) for x in self.sys("server", "request", what).splitlines() if x.startswith("{")]
+            self.assertEqual({x["server"]["name"] for x in lines}, NAMES, what)
+            self.assertTrue(all(x["data"] for x in lines), what)
+        queues = self.sys("server", "request", "ipqueue", "--all")
+        self.assertEqual(queues.count('"JetStream API queue"'), 3)
+        self.assertEqual(self.sys("server", "request", "profile", "allocs").count("not found"), 3)
+
+    def test_accounts(self):
+        self.add()
+        out = self.sys("server", "account", "info", "APP")
+        self.assertRegex(out, r"JetStream: true")
+        self.assertRegex(self.sys("server", "request", "accounts", "--account", "APP"), '"account_detail"')
+        self.assertRegex(self.cli("account", "info"), r"Streams: 1 of Unlimited")
+        # Without the system account, of the own account only.
+        self.assertRegex(self.cli("account", "report", "connections"), r"APP\b")
+        self.assertRegex(self.cli("account", "report", "statistics"), r"nats-cluster\b")
+
+
 class Programs(OnThreeNodes):
     @unittest.skipUnless(nats_py, "nats-py cannot be had")
     def test_python_publishes(self):

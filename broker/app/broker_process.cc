@@ -104,7 +104,7 @@ Status BrokerProcess::start() {
 
 Status BrokerProcess::start_http() {
   if (options_.https_port != 0)
-    return Error(Code::kUnsupported, "https_port needs TLS, which this version lacks");
+    return Error(Code::kUnsupported, "https_port is not supported by this version");
   if (options_.http_port == 0) return ok();
   HttpMonitorOptions http;
   http.host = options_.http_host.empty() ? options_.host : options_.http_host;

@@ -11,6 +11,9 @@
 #include "broker/auth/crypto.h"
 #include "broker/config/flags.h"
 #include "broker/config/options_build.h"
+#include "broker/platform/asio_loop.h"
+#include "broker/platform/asio_transport.h"
+#include "broker/server/tls_check.h"
 #include "broker/server/version.h"
 
 namespace {
@@ -39,12 +42,22 @@ int signal_other(const CommandLine& line, const std::string& program) {
   return 1;
 }
 
+// Without a tls {} block this does nothing.
+weir::Status check_certificates(const weir::config::Options& options) {
+  weir::platform::AsioLoop loop;
+  return weir::server::check_tls(options, *weir::platform::make_transport(loop));
+}
+
 int load_and_run(const CommandLine& line, const std::string& program) {
   weir::app::DiskSource source;
   weir::config::Loaded loaded = weir::config::load(line.flags, source);
   for (const auto& w : loaded.warnings) std::fprintf(stderr, "%s: %s\n", program.c_str(), w.c_str());
   for (const auto& e : loaded.errors) std::fprintf(stderr, "%s: %s\n", program.c_str(), e.c_str());
   if (!loaded.good()) return 1;
+  if (weir::Status s = check_certificates(loaded.options); !s) {
+    std::fprintf(stderr, "%s: %s\n", program.c_str(), s.error().detail.c_str());
+    return 1;
+  }
   if (line.action == CommandLine::Action::kTest) {
     std::fprintf(stderr, "%s: configuration file %s is valid (%s)\n", program.c_str(),
                  line.flags.config_file.c_str(),

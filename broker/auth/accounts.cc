@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "broker/auth/cert_subject.h"
 #include "broker/auth/crypto.h"
 
 namespace weir::auth {
@@ -102,6 +103,23 @@ const AuthTable::User* AuthTable::user(std::string_view name) const {
   return found == by_name_.end() ? nullptr : &users_[found->second];
 }
 
+// The first name that is a user's counts, as with nats-server.
+const AuthTable::User* AuthTable::user_of(const CertificateNames& certificate) const {
+  for (const std::string& name : certificate.alternatives) {
+    if (const User* found = user(name)) return found;
+  }
+  if (const User* found = user(certificate.subject)) return found;
+  for (const User& u : users_) {
+    if (same_subject(u.name, certificate.subject)) return &u;
+  }
+  return nullptr;
+}
+
+bool AuthTable::may_use(const User& user, std::string_view connection_type) {
+  const auto& types = user.connection_types;
+  return types.empty() || std::find(types.begin(), types.end(), connection_type) != types.end();
+}
+
 Identity AuthTable::identity(const User& user) {
   return {user.account, user.name, user.permissions};
 }
@@ -115,6 +133,11 @@ bool AuthTable::is_slow(const Credentials& credentials) const {
 
 Result<Identity> AuthTable::authenticate(const Credentials& credentials) const {
   if (!required_) return Identity{global().id, {}, nullptr};
+  if (credentials.certificate) {
+    const User* found = user_of(*credentials.certificate);
+    if (found && may_use(*found, credentials.connection_type)) return identity(*found);
+    return refused("no user is called as the certificate of " + credentials.certificate->subject + " says");
+  }
   bool anonymous = credentials.empty() && !no_auth_user_.empty();
   if (!token_.empty()) {
     // An absent token must not match, whatever the configured text.
@@ -125,8 +148,7 @@ Result<Identity> AuthTable::authenticate(const Credentials& credentials) const {
   }
   const User* found = user(anonymous ? std::string_view(no_auth_user_) : credentials.user);
   if (!found) return refused("unknown user");
-  const auto& types = found->connection_types;
-  if (!types.empty() && std::find(types.begin(), types.end(), credentials.connection_type) == types.end()) {
+  if (!may_use(*found, credentials.connection_type)) {
     return refused("user '" + found->name + "' may not use a connection of this type");
   }
   if (!anonymous && !password_matches(found->password, credentials.password)) {

@@ -32,12 +32,20 @@ struct Account {
   std::optional<config::AccountJetStreamConfig> jetstream;
 };
 
+/// For whom a client's certificate is.
+struct CertificateNames {
+  std::vector<std::string> alternatives;  // mail addresses, DNS names, URIs, in this order
+  std::string subject;                    // RFC 2253
+};
+
 /// What a client sent in CONNECT. Absent and empty are the same.
 struct Credentials {
   std::string_view user;
   std::string_view password;
   std::string_view token;
   std::string_view connection_type = "STANDARD";
+  /// The verified certificate decides, and nothing else of these (tls verify_and_map).
+  const CertificateNames* certificate = nullptr;
 
   bool empty() const { return user.empty() && password.empty() && token.empty(); }
 };
@@ -79,7 +87,9 @@ class AuthTable {
   void add_users(const std::vector<config::UserConfig>& users, AccountId account,
                  const std::optional<config::PermissionsConfig>& defaults);
   const User* user(std::string_view name) const;
+  const User* user_of(const CertificateNames& certificate) const;
   static Identity identity(const User& user);
+  static bool may_use(const User& user, std::string_view connection_type);
 
   std::vector<Account> accounts_;
   std::vector<User> users_;

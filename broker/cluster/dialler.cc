@@ -153,7 +153,8 @@ void Dialler::dial(const std::string& key) {
 void Dialler::failed(const std::string& key, Target& t, const std::string& why) {
   if (!why.empty() && why != t.last_why) {
     t.last_why = why;
-    env_.log.info("cluster: no link over route " + key + ": " + why + "; trying on");
+    Level level = why.rfind("tls", 0) == 0 ? Level::kWarn : Level::kInfo;
+    env_.log.write(level, "cluster: no link over route " + key + ": " + why + "; trying on");
   }
   if (!wanted(t)) return;
   ++t.failures;

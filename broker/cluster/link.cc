@@ -5,6 +5,11 @@ namespace {
 
 constexpr std::size_t kFinishBytesMax = 8u << 20;
 
+// The first bytes of a TLS connection: a handshake or an alert. No frame that may come first begins so.
+bool looks_like_tls(ByteSpan first) {
+  return first.size() >= 2 && (first[0] == 0x16 || first[0] == 0x15) && first[1] == 0x03;
+}
+
 }  // namespace
 
 std::string id_text(NodeId node) {
@@ -74,7 +79,9 @@ void Link::data(ByteSpan bytes) {
   last_heard_ = clock_.now();
   if (!state.alive) owner_.link_heard(*this);
   if (closed()) return;
-  if (!parser_.feed(bytes, *this)) owner_.link_broken(*this, parser_.error());
+  if (parser_.feed(bytes, *this)) return;
+  bool tls = bytes_in_ == bytes.size() && looks_like_tls(bytes);
+  owner_.link_broken(*this, tls ? "tls: the other side has it, this one has not" : parser_.error());
 }
 
 bool Link::on_frame(proto::PeerFrame frame) {
@@ -85,7 +92,9 @@ bool Link::on_frame(proto::PeerFrame frame) {
 
 void Link::closed(const std::string& detail) {
   if (closed()) return;
-  owner_.link_broken(*this, detail.empty() ? "the other side closed it" : detail);
+  std::string why = detail.empty() ? "the other side closed it" : detail;
+  if (detail.empty() && state.dialled && bytes_in_ == 0) why += " without a word; does it want TLS?";
+  owner_.link_broken(*this, why);
 }
 
 LinkStats Link::stats() const {

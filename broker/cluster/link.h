@@ -74,6 +74,7 @@ class Link final : public env::ConnectionHandler, private proto::PeerFrameEvents
   Mono last_sent() const { return last_sent_; }
   Mono started() const { return started_; }
   env::Endpoint remote() const { return remote_; }
+  std::optional<env::TlsState> tls() const { return connection_->tls(); }
   std::size_t lane_bytes(Lane lane) const { return lanes_.bytes(lane); }
   LinkStats stats() const;
   /// "n2 [00000000ab] at 10.0.0.2:6222", as far as that is known.

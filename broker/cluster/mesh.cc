@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "broker/base/text.h"
 #include "broker/cluster/mesh_core.h"
+#include "broker/cluster/tls_settings.h"
 
 namespace weir::cluster {
 namespace {
@@ -11,6 +13,7 @@ constexpr std::size_t kStrangersMax = 256;  // accepted connections that have no
 constexpr Nanos kGossipEvery = 30 * kSecond;
 constexpr Nanos kRttEvery = kSecond;
 constexpr Nanos kHelloTimeout = 2 * kSecond;  // unless cluster.authorization.timeout says otherwise
+constexpr Nanos kExpiryWarning = 7 * 24 * kHour;
 
 }  // namespace
 
@@ -39,6 +42,7 @@ MeshCore::~MeshCore() {
 Status MeshCore::start() {
   const auto& cluster = options_.cluster;
   for (auto& [url, at] : cluster.routes) RETURN_IF_ERROR(dialler_.add_route(url));
+  RETURN_IF_ERROR(open_tls());
   if (cluster.port != 0) {
     env::Endpoint at{cluster.host, static_cast<std::uint16_t>(std::max(cluster.port, 0))};
     auto listener = env_.transport.listen(at, [this](auto connection) { accepted(std::move(connection)); });
@@ -56,6 +60,27 @@ Status MeshCore::start() {
   dialler_.start();
   tick();
   return ok();
+}
+
+Status MeshCore::open_tls() {
+  const config::TlsConfig& tls = options_.cluster.tls;
+  if (!tls.present) return ok();
+  ASSIGN_OR_RETURN(tls_, env_.transport.tls(tls_settings(tls)));
+  Nanos left = tls_->not_after() ? *tls_->not_after() - env_.clock.wall() : kExpiryWarning;
+  if (left < kExpiryWarning) {
+    std::string when = (left <= 0 ? "expired at " : "expires at ") + format_time(*tls_->not_after());
+    env_.log.warn("cluster: the certificate of this node " + when + "; expired ones are refused");
+  }
+  return ok();
+}
+
+env::TlsStart MeshCore::tls_start(std::optional<std::string> dialled_host) const {
+  env::TlsStart how;
+  how.context = tls_;
+  how.timeout = options_.cluster.tls.timeout;
+  how.dialled = dialled_host.has_value();
+  if (dialled_host) how.hosts = tls_hosts(options_.cluster, *dialled_host);
+  return how;
 }
 
 std::optional<env::Endpoint> MeshCore::endpoint() const {
@@ -192,10 +217,12 @@ void MeshCore::accepted(std::unique_ptr<env::Connection> connection) {
   auto strangers = static_cast<std::size_t>(std::count_if(
       links_.begin(), links_.end(), [](auto& e) { return e.second->state.phase == Link::Phase::kHello; }));
   if (strangers >= kStrangersMax) return log_refusal(Level::kWarn, "", "cluster: too many new connections");
+  if (tls_) connection->start_tls(tls_start(std::nullopt));
   new_link(std::move(connection)).start();
 }
 
 void MeshCore::dialled(const std::string& target, std::unique_ptr<env::Connection> connection) {
+  if (tls_) connection->start_tls(tls_start(dialler_.target(target).at.host));
   Link& link = new_link(std::move(connection));
   link.state.dialled = true;
   link.state.target = target;
@@ -223,6 +250,7 @@ void MeshCore::tick() {
 void MeshCore::look_after(Link& link, Mono now, bool judge) {
   if (!link.up()) {
     Nanos timeout = options_.cluster.auth_timeout > 0 ? options_.cluster.auth_timeout : kHelloTimeout;
+    if (tls_) timeout += options_.cluster.tls.timeout;
     if (judge && now - link.started() > timeout) end(link, "no hello in time");
     return;
   }
@@ -264,7 +292,7 @@ void MeshCore::end(Link& link, const std::string& why, Level level) {
         "cluster: link " + std::to_string(link.rid()) + " to " + link.describe() + " is down: " + why;
     if (env_.log.enabled(level)) env_.log.write(level, line);
   } else if (!link.state.dialled && !why.empty()) {
-    log_refusal(Level::kInfo, link.remote().host + why,
+    log_refusal(level, link.remote().host + why,
                 "cluster: connection from " + link.describe() + " ended: " + why);
   }
   std::uint64_t rid = link.rid();

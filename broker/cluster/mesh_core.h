@@ -54,6 +54,8 @@ class MeshCore final : public Mesh, public LinkOwner, public Dialler::Owner {
   using Links = std::map<std::uint64_t, std::unique_ptr<Link>>;
 
   // Connections (mesh.cc).
+  Status open_tls();
+  env::TlsStart tls_start(std::optional<std::string> dialled_host) const;
   void accepted(std::unique_ptr<env::Connection> connection);
   Link& new_link(std::unique_ptr<env::Connection> connection);
   void dialled(const std::string& target, std::unique_ptr<env::Connection> connection) override;
@@ -88,6 +90,7 @@ class MeshCore final : public Mesh, public LinkOwner, public Dialler::Owner {
   std::optional<proto::PeerRefuse> objection(const Link& link, const proto::PeerHello& hello) const;
   proto::PeerRefuse duplicate() const;
   proto::PeerRefuse copy_of_store(NodeId id) const;
+  bool may_come_in(const Link& link, const proto::PeerHello& hello) const;
   bool password_fits(const proto::PeerHello& hello) const;
   bool leads_to_self(Link& link, const proto::PeerHello& hello);
   void turn_away(Link& link, proto::PeerRefuse refuse);
@@ -106,8 +109,9 @@ class MeshCore final : public Mesh, public LinkOwner, public Dialler::Owner {
   NodeInfo self_;
   Prng prng_;
   std::unique_ptr<env::Listener> listener_;
-  Links links_;                 // every connection that lives, by rid
-  std::map<NodeId, Link*> up_;  // those that are the link to a node
+  std::shared_ptr<const env::TlsContext> tls_;  // null = links are plain
+  Links links_;                                 // every connection that lives, by rid
+  std::map<NodeId, Link*> up_;                  // those that are the link to a node
   std::vector<std::unique_ptr<Link>> dead_;
   Dialler dialler_;
   Asks asks_;

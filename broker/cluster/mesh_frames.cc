@@ -35,7 +35,7 @@ void MeshCore::link_heard(Link& link) {
 }
 
 void MeshCore::link_broken(Link& link, const std::string& why) {
-  end(link, why);
+  end(link, why, why.rfind("tls", 0) == 0 ? Level::kWarn : Level::kInfo);
 }
 
 void MeshCore::link_frame(Link& link, proto::PeerFrame frame) {

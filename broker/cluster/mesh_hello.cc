@@ -3,6 +3,7 @@
 
 #include "broker/auth/crypto.h"
 #include "broker/cluster/mesh_core.h"
+#include "broker/cluster/tls_settings.h"
 
 namespace weir::cluster {
 
@@ -15,6 +16,8 @@ namespace {
 
 constexpr Nanos kLogAgainAfter = kMinute;
 constexpr std::size_t kReasonsMax = 1'000;
+constexpr const char* kUnknownCertificate =
+    "the certificate is neither of the user nor of a node in the routes";
 
 }  // namespace
 
@@ -115,8 +118,11 @@ bool MeshCore::leads_to_self(Link& link, const PeerHello& hello) {
 }
 
 std::optional<PeerRefuse> MeshCore::objection(const Link& link, const PeerHello& hello) const {
-  if (!link.state.dialled && !password_fits(hello)) {
-    return PeerRefuse{Refusal::kAuthorization, "wrong user or password", {}};
+  if (!link.state.dialled && !may_come_in(link, hello)) {
+    const config::TlsConfig& tls = options_.cluster.tls;
+    bool by_certificate = tls.verify_and_map || tls.verify_cert_and_check_known_urls;
+    return PeerRefuse{
+        Refusal::kAuthorization, by_certificate ? kUnknownCertificate : "wrong user or password", {}};
   }
   if (hello.version_min > proto::kPeerVersionMax || hello.version_max < proto::kPeerVersionMin) {
     return PeerRefuse{Refusal::kVersion,
@@ -143,6 +149,14 @@ std::optional<PeerRefuse> MeshCore::cluster_objection(const NodeInfo& info) cons
                     "clusters founded apart: " + info.cluster_id + " and " + self_.cluster_id +
                         "; one of the stores belongs elsewhere",
                     self_.id};
+}
+
+// As with nats-server, a certificate that is looked at stands for user and password.
+bool MeshCore::may_come_in(const Link& link, const PeerHello& hello) const {
+  const config::TlsConfig& tls = options_.cluster.tls;
+  if (!tls.verify_and_map && !tls.verify_cert_and_check_known_urls) return password_fits(hello);
+  auto state = link.tls();
+  return state && is_known_node(options_.cluster, *state);
 }
 
 bool MeshCore::password_fits(const PeerHello& hello) const {

@@ -15,6 +15,7 @@ namespace weir::config {
 enum class Feature : std::uint8_t {
   kCluster,
   kTls,
+  kHttps,
   kWebsocket,
   kLeafNodes,
   kGateway,
@@ -42,7 +43,8 @@ struct FeatureInfo {
 
 inline constexpr std::array kFeatures = {
     FeatureInfo{Feature::kCluster, "cluster", true},
-    FeatureInfo{Feature::kTls, "tls", false},
+    FeatureInfo{Feature::kTls, "tls of clients", true},
+    FeatureInfo{Feature::kHttps, "https monitoring", false},
     FeatureInfo{Feature::kWebsocket, "websocket", false},
     FeatureInfo{Feature::kLeafNodes, "leafnodes", false},
     FeatureInfo{Feature::kGateway, "gateway", false},

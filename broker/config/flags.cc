@@ -308,10 +308,12 @@ Authorization
         --user NAME --pass PASSWORD  the one user that may connect
         --auth TOKEN                 the one token that may connect
 
-Cluster and TLS (refused where this version lacks them)
+Cluster
         --cluster URL, --cluster_listen URL, --cluster_name NAME, --routes URL,URL
         --no_advertise, --cluster_advertise HOST:PORT, --connect_retries N
-        --tls, --tlsverify, --tlscert FILE, --tlskey FILE, --tlscacert FILE, -ms, --https_port PORT
+
+TLS of clients
+        --tls, --tlsverify, --tlscert FILE, --tlskey FILE, --tlscacert FILE
 
 Other
     -h, --help                       this text

@@ -34,7 +34,7 @@ class Applier {
     port(f_.port, "-port", o_.port);
     port(f_.http_port, "-http_port", o_.http_port);
     port(f_.https_port, "-https_port", o_.https_port);
-    if (f_.https_port.value_or(0) != 0) need(Feature::kTls, "-https_port");
+    if (f_.https_port.value_or(0) != 0) need(Feature::kHttps, "-https_port");
     take(f_.server_name, o_.server_name);
     if (f_.server_name && f_.server_name->find_first_of(" \t\r\n") != std::string::npos) {
       fail("server name cannot contain spaces");
@@ -69,8 +69,8 @@ class Applier {
     if (!wanted && !f_.tls_cert && !f_.tls_key && !f_.tls_ca) return;
     o_.tls.present = true;
     if (o_.tls.certs.empty()) o_.tls.certs.emplace_back();
-    take(f_.tls_cert, o_.tls.certs.front().first);
-    take(f_.tls_key, o_.tls.certs.front().second);
+    take(f_.tls_cert, o_.tls.certs.front().cert_file);
+    take(f_.tls_key, o_.tls.certs.front().key_file);
     take(f_.tls_ca, o_.tls.ca_file);
     take(f_.tls_verify, o_.tls.verify);
     need(Feature::kTls, "-tls");

@@ -118,10 +118,26 @@ TEST(Flags, OutOfRangeAndContradictions) {
   }
 }
 
+TEST(Flags, TlsOfClients) {
+  MapSource source;
+  auto loaded = [&](const Args& args) { return load(parse_command_line(args).flags, source); };
+  Loaded l = loaded({"--tlsverify", "--tlscert", "c", "--tlskey", "k", "--tlscacert", "ca"});
+  ASSERT_TRUE(l.good());
+  EXPECT_TRUE(l.options.tls.present && l.options.tls.verify);
+  ASSERT_EQ(l.options.tls.certs.size(), 1u);
+  EXPECT_EQ(l.options.tls.certs[0].cert_file + l.options.tls.certs[0].key_file + l.options.tls.ca_file,
+            "ckca");
+  EXPECT_TRUE(loaded({"--tls", "--tlscert", "c", "--tlskey", "k"}).good());
+  EXPECT_EQ(loaded({"--tls"}).errors,
+            std::vector<std::string>{"missing 'cert_file' and 'key_file' in TLS configuration"});
+  EXPECT_EQ(loaded({"--tlscert", "c"}).errors,
+            std::vector<std::string>{"missing 'key_file' in TLS configuration"});
+}
+
 TEST(Flags, FeaturesThatAreMissingAreRefused) {
   MapSource source;
-  for (const Args& args : {Args{"--tls"}, Args{"-s"}, Args{"-r", "udp://x"}, Args{"--log_size_limit", "5"},
-                           Args{"-ms", "8443"}, Args{"--tlscert", "x"}}) {
+  for (const Args& args :
+       {Args{"-s"}, Args{"-r", "udp://x"}, Args{"--log_size_limit", "5"}, Args{"-ms", "8443"}}) {
     Loaded l = load(parse_command_line(args).flags, source);
     ASSERT_EQ(l.errors.size(), 1u) << args[0];
     EXPECT_NE(l.errors[0].find("is not supported by this version of weir-broker"), std::string::npos);

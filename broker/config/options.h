@@ -99,17 +99,26 @@ struct AccountConfig {
   Position at;
 };
 
+/// A certificate chain and its key.
+struct TlsCertConfig {
+  std::string cert_file;
+  std::string key_file;
+  Position cert_at;
+  Position key_at;
+};
+
 struct TlsConfig {
   bool present = false;
-  std::vector<std::pair<std::string, std::string>> certs;  // (cert file, key file), in order of preference
-  std::string ca_file;
+  std::vector<TlsCertConfig> certs;  // in order of preference
+  std::string ca_file;               // empty = the machine's authorities
+  Position ca_at;
   bool verify = false;
   bool verify_and_map = false;
   bool verify_cert_and_check_known_urls = false;
   bool insecure = false;
-  std::vector<std::string> cipher_suites;
+  std::vector<std::string> cipher_suites;  // IANA names, checked
   bool allow_insecure_cipher_suites = false;
-  std::vector<std::string> curve_preferences;
+  std::vector<std::string> curve_preferences;  // "CurveP256", "X25519", ..., checked
   Nanos timeout = 2 * kSecond;
   std::int64_t connection_rate_limit = 0;  // handshakes per second; 0 = no limit
   std::vector<std::string> pinned_certs;   // lower-case hex of SHA-256 over the SPKI

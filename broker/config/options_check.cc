@@ -23,6 +23,8 @@ class Checker {
     system_account();
     jetstream();
     cluster();
+    client_tls();
+    cluster_tls();
   }
 
  private:
@@ -139,6 +141,45 @@ class Checker {
     for (const std::string& name : o_.cluster.accounts) {
       if (account(name) || name == kGlobalAccount || name == kDefaultSystemAccount) continue;
       fail(o_.where("cluster.accounts"), "cluster account \"" + name + "\" is not configured");
+    }
+  }
+
+  void certificates(const TlsConfig& tls) {
+    auto missing = [&](const std::string& what) {
+      fail(tls.at, "missing " + what + " in TLS configuration");
+    };
+    if (tls.certs.empty()) missing("'cert_file' and 'key_file'");
+    for (const TlsCertConfig& c : tls.certs) {
+      if (c.cert_file.empty()) {
+        missing(c.key_file.empty() ? "'cert_file' and 'key_file'" : "'cert_file'");
+      } else if (c.key_file.empty()) {
+        missing("'key_file'");
+      }
+    }
+  }
+  void client_tls() {
+    if (!o_.tls.present) return;
+    certificates(o_.tls);
+    if (o_.tls.verify_cert_and_check_known_urls) {
+      fail(o_.where("tls.verify_cert_and_check_known_urls"),
+           "verify_cert_and_check_known_urls is for nodes, not for clients");
+    }
+    if (o_.tls.verify_and_map && !any_users()) {
+      fail(o_.tls.at, "verify_and_map finds users by their certificates, and there are no users");
+    }
+  }
+  void cluster_tls() {
+    const TlsConfig& tls = o_.cluster.tls;
+    if (!tls.present) return;
+    certificates(tls);
+    if (tls.verify_and_map && o_.cluster.user.empty()) {
+      fail(tls.at, "verify_and_map compares with the user of cluster authorization, and there is none");
+    }
+    if (tls.ca_file.empty()) {
+      warn(tls.at, "without 'ca_file' nodes trust everybody whom the machine's certificate authorities know");
+    }
+    if (tls.insecure) {
+      warn(o_.where("cluster.tls.insecure"), "insecure: this node does not verify the nodes that it dials");
     }
   }
 

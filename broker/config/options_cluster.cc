@@ -72,8 +72,17 @@ void compression(Builder& b, const Member& m, C& c) {
 void write_timeout(Builder& b, const Member& m, C& c) {
   b.write_timeout(m, c.write_timeout);
 }
+// Both sides of a link show certificates and verify them, whatever `verify` says.
 void tls(Builder& b, const Member& m, C& c) {
   read_tls(b, m, c.tls);
+  if (!c.tls.verify && b.options.where("cluster.tls.verify").known()) {
+    b.warn(b.options.where("cluster.tls.verify"), "nodes always verify each other's certificates");
+  }
+  c.tls.verify = true;
+  for (const char* key : {"handshake_first", "connection_rate_limit"}) {
+    Position at = b.options.where(std::string("cluster.tls.") + key);
+    if (at.known()) b.warn(at, "\"" + std::string(key) + "\" has no effect between nodes");
+  }
 }
 
 void ping_interval(Builder& b, const Member& m, C& c) {
@@ -101,7 +110,7 @@ constexpr Key<C> kClusterKeys[] = {
     {"ping_max", number<&C::ping_max>},
     {"write_deadline", duration<&C::write_deadline>},
     {"write_timeout", write_timeout},
-    needs<C>(Feature::kTls, "tls", tls),
+    {"tls", tls},
 };
 
 void mode(Builder& b, const Member& m, CompressionConfig& out) {

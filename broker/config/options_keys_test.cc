@@ -231,7 +231,8 @@ TEST(Keys, UnbuiltFeaturesAreRefusedOnce) {
   for (Row row :
        {Row{"gateway { name: a, authorization { user: x } }", "gateway"}, Row{"mqtt {}", "mqtt"},
         Row{"leaf { remotes [ { url: 'nats://a', tls {} } ] }", "leaf"}, Row{"ws { no_tls: true }", "ws"},
-        Row{"operator: x", "operator"}, Row{"tls { ocsp_peer: true }", "tls"},
+        Row{"operator: x", "operator"},
+        Row{"tls { cert_file: c, key_file: k, ocsp_peer: true }", "ocsp_peer"},
         Row{"mappings { a: b }", "mappings"}, Row{"accounts { A { exports [ { stream: a } ] } }", "exports"},
         Row{"jetstream { key: secret }", "key"}, Row{"syslog: true", "syslog"},
         Row{"proxy_protocol: on", "proxy_protocol"}, Row{"https_port: 1", "https_port"},

@@ -133,8 +133,8 @@ constexpr Key<O> kTopKeys[] = {
     // Monitoring.
     {"http", http},
     {"http_port|monitor_port", port<&O::http_port>},
-    needs<O>(Feature::kTls, "https", https),
-    needs<O>(Feature::kTls, "https_port", port<&O::https_port>),
+    needs<O>(Feature::kHttps, "https", https),
+    needs<O>(Feature::kHttps, "https_port", port<&O::https_port>),
     {"http_base_path", http_base_path},
     no_effect<O>("prof_port", any_integer<O>),
     no_effect<O>("prof_block_rate", any_integer<O>),

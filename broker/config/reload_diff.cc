@@ -48,6 +48,7 @@ struct Writer {
   static void put(std::string& out, const AccountConfig& a) {
     put_all(out, a.name, a.nkey, a.users, a.default_permissions, a.jetstream, a.limits);
   }
+  static void put(std::string& out, const TlsCertConfig& c) { put_all(out, c.cert_file, c.key_file); }
   static void put(std::string& out, const TlsConfig& t) {
     put_all(out, t.present, t.certs, t.ca_file, t.verify, t.verify_and_map,
             t.verify_cert_and_check_known_urls);

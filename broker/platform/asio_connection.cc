@@ -54,7 +54,8 @@ Socket::Socket(AsioLoop& loop, asio::ip::tcp::socket fd) : loop_(loop), fd_(std:
 void Socket::start(env::ConnectionHandler* handler) {
   handler_ = handler;
   if (state_ == State::kBroken) break_later(std::move(broken_detail_));
-  if (state_ == State::kOpen && wants_input()) arm_read();
+  if (state_ != State::kOpen || !wants_input()) return;
+  tls_ ? post_resume() : arm_read();  // it may have its first bytes already
 }
 
 // ---- reading

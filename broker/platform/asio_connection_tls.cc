@@ -26,8 +26,9 @@ void Socket::start_tls(env::TlsStart how) {
   });
   if (how.dialled && !tls_->handshake()) return break_later(tls_->error());  // it has the first word
   if (!writing_) flush();
-  if (!handler_ || in_data_) return;  // start(), or the end of data(), goes on
-  how.first.empty() && stashed_bytes_ == 0 ? arm_read() : post_resume();
+  if (!handler_) return;  // start() goes on
+  if (!how.first.empty() || stashed_bytes_ > 0) return post_resume();
+  if (!in_data_) arm_read();
 }
 
 // ---- input

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <ctime>
 
+#include "broker/base/text.h"
 #include "broker/platform/system.h"
 
 namespace weir::platform {
@@ -113,10 +114,35 @@ std::string names_of(X509* cert) {
   return out.empty() ? "no name" : out;
 }
 
+// As in Go: a first label that is "*" stands for one label, whatever follows. (X509_check_host() wants two
+// labels behind it, which the names of pods do not have, and takes "n*.example" too.)
+bool name_matches(std::string_view pattern, std::string_view host) {
+  if (pattern.substr(0, 2) == "*.") {
+    auto dot = host.find('.');
+    if (dot == std::string_view::npos || dot == 0) return false;
+    pattern.remove_prefix(1);
+    host.remove_prefix(dot);
+  }
+  return !pattern.empty() && to_lower(pattern) == to_lower(host);
+}
+
 bool is_for(X509* cert, const std::string& host) {
   int ip = X509_check_ip_asc(cert, host.c_str(), 0);
   if (ip != -2) return ip == 1;  // -2: not an address
-  return X509_check_host(cert, host.data(), host.size(), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, nullptr) == 1;
+  std::string_view name = host;
+  if (!name.empty() && name.back() == '.') name.remove_suffix(1);
+  auto* names = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(cert, NID_subject_alt_name, nullptr, nullptr));
+  bool found = false;
+  for (int i = 0; i < sk_GENERAL_NAME_num(names) && !found; ++i) {
+    const GENERAL_NAME* n = sk_GENERAL_NAME_value(names, i);
+    if (n->type != GEN_DNS) continue;
+    const ASN1_STRING* s = n->d.dNSName;
+    std::string_view pattern(reinterpret_cast<const char*>(ASN1_STRING_get0_data(s)),
+                             static_cast<std::size_t>(std::max(ASN1_STRING_length(s), 0)));
+    found = name_matches(pattern, name);
+  }
+  GENERAL_NAMES_free(names);
+  return found;
 }
 
 std::string spki_hash(X509* cert) {

@@ -198,20 +198,20 @@ TEST_F(Engine, RefusesCertificatesForOtherUses) {
 
 TEST_F(Engine, ComparesNamesAndAddresses) {
   TestCertOptions o;
-  o.names = "DNS:n2.example,DNS:*.pods.example,IP:10.0.0.2,IP:::1";
+  o.names = "DNS:n2.example,DNS:*.pods,DNS:*.Pods.example,DNS:n*.x,IP:10.0.0.2,IP:::1";
   env::TlsSettings s = ca.settings(ca.issue("localhost", o));  // a CN counts for nothing
-  for (const char* good : {"n2.example", "a.pods.example", "10.0.0.2", "::1"}) {
+  for (const char* good : {"n2.example", "N2.Example.", "a.pods.example", "weir-0.pods", "10.0.0.2", "::1"}) {
     Pair p(a, s, {good});
     EXPECT_EQ(refusal(p).client, "") << good;
   }
-  for (const char* bad : {"localhost", "n3.example", "b.a.pods.example", "10.0.0.3", "::2", "example"}) {
+  for (const char* bad :
+       {"localhost", "n3.example", "b.a.pods.example", ".pods", "pods", "n1.x", "10.0.0.3", "::2"}) {
     Pair p(a, s, {bad});
-    EXPECT_EQ(
-        refusal(p).client,
-        std::string("tls handshake: the certificate of CN=localhost,O=Weir is not accepted: it is for "
-                    "DNS:n2.example, DNS:*.pods.example, IP Address:10.0.0.2, IP Address:0:0:0:0:0:0:0:1, "
-                    "not for ") +
-            bad);
+    EXPECT_EQ(refusal(p).client,
+              std::string("tls handshake: the certificate of CN=localhost,O=Weir is not accepted: it is for "
+                          "DNS:n2.example, DNS:*.pods, DNS:*.Pods.example, DNS:n*.x, IP Address:10.0.0.2, "
+                          "IP Address:0:0:0:0:0:0:0:1, not for ") +
+                  bad);
   }
   Pair either(a, s, {"10.0.0.3", "n2.example"});
   EXPECT_EQ(refusal(either).client, "");

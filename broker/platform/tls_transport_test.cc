@@ -195,7 +195,8 @@ TEST_F(TlsTransport, TurnsToTlsInTheMiddle) {
 }
 
 TEST_F(TlsTransport, TakesBackWhatItHadGivenAlready) {
-  for (bool paused : {false, true}) {
+  enum { kInside, kLater, kPaused };
+  for (int when : {kInside, kLater, kPaused}) {
     client = Peer{};
     server = Peer{};
     connect();
@@ -204,11 +205,12 @@ TEST_F(TlsTransport, TakesBackWhatItHadGivenAlready) {
       server.got.clear();
       auto how = accepted(b);
       how.first = Bytes::copy_of(v);
-      loop.post([this, how] {  // outside of data()
+      if (when == kInside) return server.c->start_tls(how);
+      loop.post([this, how] {
         server.c->start_tls(how);
         server.c->pause_reading(false);
       });
-      if (paused) server.c->pause_reading(true);
+      if (when == kPaused) server.c->pause_reading(true);
     };
     server.c->start(&server);
     client.c->start_tls(dialled(a));
@@ -218,6 +220,29 @@ TEST_F(TlsTransport, TakesBackWhatItHadGivenAlready) {
     client.c.reset();
     server.c.reset();
   }
+}
+
+TEST_F(TlsTransport, FirstBytesCountBeforeTheStartToo) {
+  connect();
+  client.c->start_tls(dialled(a));
+  client.c->start(&client);
+  client.write(one("PING\r\n"));
+  run_until(loop, [] { return true; });
+  char bytes[4096];
+  // Behind the back of the transport: a descriptor of this process whose peer is the client.
+  ssize_t n = -1;
+  for (int fd = 3; fd < 1024 && n <= 0; ++fd) {
+    sockaddr_in peer{};
+    socklen_t size = sizeof peer;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) continue;
+    if (ntohs(peer.sin_port) == client.c->local().port) n = ::recv(fd, bytes, sizeof bytes, 0);
+  }
+  ASSERT_GT(n, 0);
+  auto how = accepted(b);
+  how.first = Bytes::copy_of(std::string_view(bytes, static_cast<std::size_t>(n)));
+  server.c->start_tls(how);
+  server.c->start(&server);
+  run_until(loop, [this] { return server.got == "PING\r\n"; });
 }
 
 TEST_F(TlsTransport, WhatWasQueuedBeforeLeavesPlain) {

@@ -4,18 +4,12 @@
 
 #include "broker/api/connect_json.h"
 #include "broker/base/text.h"
+#include "broker/server/client_connection.h"
 
 namespace weir::server {
 
 using session::ClientSession;
 using session::CloseReason;
-
-namespace {
-constexpr Nanos kDefaultAuthTimeout = 2 * kSecond;
-// A publisher that a slow peer holds back is looked at again after kHoldStep, and goes on after kHoldMax
-// whatever the peer does: one node that hangs must not stop the clients of all others.
-constexpr Nanos kHoldStep = 5 * kMillisecond;
-constexpr Nanos kHoldMax = kSecond;
 
 session::SessionLimits session_limits(const config::Options& o) {
   session::SessionLimits l;
@@ -32,43 +26,17 @@ session::SessionLimits session_limits(const config::Options& o) {
   return l;
 }
 
+namespace {
+constexpr Nanos kDefaultAuthTimeout = 2 * kSecond;
+// A publisher that a slow peer holds back is looked at again after kHoldStep, and goes on after kHoldMax
+// whatever the peer does: one node that hangs must not stop the clients of all others.
+constexpr Nanos kHoldStep = 5 * kMillisecond;
+constexpr Nanos kHoldMax = kSecond;
+
 bool is_slow(CloseReason r) {
   return r == CloseReason::kSlowConsumerPendingBytes || r == CloseReason::kSlowConsumerWriteDeadline;
 }
 }  // namespace
-
-struct Clients::Connection final : env::ConnectionHandler {
-  Connection(Clients& owner, ClientId id, std::unique_ptr<env::Connection> c)
-      : clients(owner), io(std::move(c)), session(id, session_limits(owner.options_), owner) {}
-
-  void data(ByteSpan bytes) override {
-    if (!session.feed(bytes, clients.env_.clock.now(), clients.env_.clock.wall())) io->pause_reading(true);
-  }
-  void drained() override {
-    session.set_connection_pending(0);
-    stalled_since = Mono{};
-  }
-  void closed(const std::string& detail) override {
-    peer_gone = true;
-    clients.finish(*this, detail.empty() ? CloseReason::kClientClosed : CloseReason::kReadError);
-  }
-
-  Clients& clients;
-  std::unique_ptr<env::Connection> io;
-  ClientSession session;
-  Wall start;
-  Mono auth_deadline;
-  Mono stalled_since;            // bytes wait for the kernel since; 0 = none do
-  std::uint64_t written = 0;     // bytes ever handed to io
-  std::uint64_t stall_goal = 0;  // the deadline is met once so many of them left
-  bool announced = false;        // the connect event went out
-  Mono held_since;               // see hold_back(); 0 = is read from
-  std::uint64_t stalls = 0;
-  env::TimerId timer = 0;
-  bool is_dirty = false;
-  bool peer_gone = false;
-  bool finished = false;
-};
 
 Clients::Clients(env::Env& env, const config::Options& options, const auth::AuthTable& auth, Router& router,
                  Hooks hooks)
@@ -78,6 +46,7 @@ Clients::~Clients() {
   env_.loop.cancel(held_timer_);
   for (auto& [id, c] : open_) {
     env_.loop.cancel(c->timer);
+    env_.loop.cancel(c->opening_timer);
     c->session.drop_subscriptions();
   }
 }
@@ -94,14 +63,19 @@ std::optional<env::Endpoint> Clients::endpoint() const {
 }
 
 void Clients::accept(std::unique_ptr<env::Connection> connection) {
+  if (tls_ && !within_rate()) return;
   ClientId id(++next_id_);
   ++totals_.total_connections;
   auto owned = std::make_unique<Connection>(*this, id, std::move(connection));
   Connection& c = *owned;
   c.start = env_.clock.wall();
   open_.emplace(id, std::move(owned));
+  if (tls_) {
+    open_secure(c);
+  } else {
+    greet(c);
+  }
   c.io->start(&c);
-  greet(c);
   auto limit = static_cast<std::size_t>(std::max<std::int64_t>(options_.max_connections, 0));
   if (open_.size() > limit) {
     return c.session.close(CloseReason::kMaxConnectionsExceeded, "maximum connections exceeded");
@@ -116,7 +90,8 @@ void Clients::accept(std::unique_ptr<env::Connection> connection) {
 }
 
 Nanos Clients::auth_timeout() const {
-  return options_.authorization.timeout > 0 ? options_.authorization.timeout : kDefaultAuthTimeout;
+  if (options_.authorization.timeout > 0) return options_.authorization.timeout;
+  return tls_ ? options_.tls.timeout + kSecond : kDefaultAuthTimeout;
 }
 
 void Clients::greet(Connection& c) {
@@ -124,6 +99,9 @@ void Clients::greet(Connection& c) {
   info.client_id = c.session.id().v;
   info.client_ip = c.io->remote().host;
   info.auth_required = auth_.auth_required();
+  info.tls_required = tls_ && !options_.allow_non_tls;
+  info.tls_available = tls_ && options_.allow_non_tls;
+  info.tls_verify = tls_ && options_.tls.verify;
   c.session.send_info(api::encode_info(info));
 }
 
@@ -165,6 +143,12 @@ Result<session::Identity> Clients::authenticate(ClientSession& s, const proto::C
   credentials.user = o.user;
   credentials.password = o.pass;
   credentials.token = o.auth_token;
+  auth::CertificateNames names;
+  if (tls_ && options_.tls.verify_and_map) {
+    auto it = open_.find(s.id());
+    if (it != open_.end()) names = certificate_names(*it->second);
+    credentials.certificate = &names;
+  }
   auto found = auth_.authenticate(credentials);
   if (!found) {
     ++totals_.auth_errors;
@@ -266,21 +250,24 @@ void Clients::flush() {
       if (hooks_.event) hooks_.event(view(c, false), true);
     }
     c.session.flushed();
-    if (!c.peer_gone && !c.session.outbox().empty()) {
-      c.written += c.session.outbox().pending_bytes();
-      c.io->write(c.session.outbox().take());
-      std::size_t queued = c.io->queued_bytes();
-      c.session.set_connection_pending(queued);
-      if (queued && c.stalled_since.ns == 0) {
-        c.stalled_since = env_.clock.now();
-        c.stall_goal = c.written;
-        arm(c, c.stalled_since + options_.write_deadline);
-      }
-    }
+    send_out(c);
     if (auto reason = c.session.closing()) finish(c, *reason);
   }
   dirty_.clear();
   graveyard_.clear();
+}
+
+void Clients::send_out(Connection& c) {
+  if (c.peer_gone || c.session.outbox().empty()) return;
+  c.written += c.session.outbox().pending_bytes();
+  c.io->write(c.session.outbox().take());
+  std::size_t queued = c.io->queued_bytes();
+  c.session.set_connection_pending(queued);
+  if (queued && c.stalled_since.ns == 0) {
+    c.stalled_since = env_.clock.now();
+    c.stall_goal = c.written;
+    arm(c, c.stalled_since + options_.write_deadline);
+  }
 }
 
 void Clients::finish(Connection& c, CloseReason reason) {
@@ -288,6 +275,7 @@ void Clients::finish(Connection& c, CloseReason reason) {
   c.finished = true;
   if (auto own = c.session.closing()) reason = *own;
   env_.loop.cancel(c.timer);
+  env_.loop.cancel(c.opening_timer);
   ConnectionView v = view(c, true);
   v.stop = env_.clock.wall();
   v.reason = to_text(reason);
@@ -343,6 +331,8 @@ ConnectionView Clients::view(const Connection& c, bool with_subscriptions) const
   v.pending_bytes = c.session.pending_bytes();
   v.stalls = c.stalls;
   v.options = c.session.options();
+  v.tls = c.io->tls();
+  v.tls_first = c.tls_first;
   if (c.session.authenticated()) {
     v.account = c.session.identity().account_name;
     v.user = c.session.identity().user;

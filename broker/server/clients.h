@@ -36,6 +36,8 @@ struct ConnectionView {
   session::SessionStats stats;
   proto::ConnectOptions options;
   std::string account, user;
+  std::optional<env::TlsState> tls;  // after its handshake
+  bool tls_first = false;            // the handshake came before INFO
   std::vector<session::Subscription> subscriptions;
 };
 
@@ -57,6 +59,8 @@ class Clients final : public session::SessionHost {
           Hooks hooks);
   ~Clients() override;
 
+  /// Reads the files of the tls block, if there is one. Before listen(). Errors: those of Transport::tls().
+  Status open_tls();
   Status listen(const env::Endpoint& at);
   std::optional<env::Endpoint> endpoint() const;
   void stop_accepting() { listener_.reset(); }
@@ -77,6 +81,8 @@ class Clients final : public session::SessionHost {
   std::vector<ConnectionView> open_views(bool with_subscriptions) const;
   const std::deque<ConnectionView>& closed_views() const { return closed_; }
   const session::Identity* identity_of(std::uint64_t cid) const;
+  /// When this server's certificate expires.
+  std::optional<Wall> certificate_end() const { return tls_ ? tls_->not_after() : std::nullopt; }
 
  private:
   struct Connection;
@@ -91,6 +97,17 @@ class Clients final : public session::SessionHost {
   void accept(std::unique_ptr<env::Connection> connection);
   void refuse(Connection& c, session::CloseReason reason, std::string_view text);
   void greet(Connection& c);
+  void send_out(Connection& c);
+
+  // TLS (clients_tls.cc).
+  bool within_rate();
+  void open_secure(Connection& c);
+  void greet_then_tls(Connection& c, Bytes first);
+  void start_tls(Connection& c, Bytes first);
+  bool opening_data(Connection& c, ByteSpan bytes);
+  void wait_is_over(ClientId id);
+  void log_handshake(const Connection& c, const std::string& why);
+  auth::CertificateNames certificate_names(const Connection& c) const;
   void arm(Connection& c, Mono at);
   void on_timer(ClientId id);
   void hold_back(ClientId id);
@@ -105,6 +122,10 @@ class Clients final : public session::SessionHost {
   Router& router_;
   Hooks hooks_;
   std::unique_ptr<env::Listener> listener_;
+  std::shared_ptr<const env::TlsContext> tls_;  // null without a tls block
+  Mono rate_since_;                             // of connection_rate_limit: one second from here
+  std::int64_t rate_used_ = 0;
+  std::map<std::string, Mono> handshakes_logged_;  // by address and reason
   std::map<ClientId, std::unique_ptr<Connection>> open_;
   std::vector<Connection*> dirty_;
   std::vector<ClientId> held_;  // not read from: they publish to a node that does not keep up

@@ -68,6 +68,10 @@ void MonitorView::add_cluster(api::Varz& v) const {
   v.cluster.port = at ? at->port : c.port;
   Nanos timeout = c.auth_timeout > 0 ? c.auth_timeout : kDefaultAuthTimeout;
   v.cluster.auth_timeout = static_cast<double>(timeout) / static_cast<double>(kSecond);
+  if (c.tls.present) {
+    v.cluster.tls_required = v.cluster.tls_verify = true;
+    v.cluster.tls_timeout = static_cast<double>(c.tls.timeout) / static_cast<double>(kSecond);
+  }
   for (const auto& [url, position] : c.routes) v.cluster.urls.push_back(host_of(url));
   v.connect_urls = n_.connect_urls.list(n_.lame_duck);
   v.routes = v.remotes = i64(n_.mesh->links().size());

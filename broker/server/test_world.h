@@ -34,6 +34,14 @@ struct Pipe {
   bool stalled = false;
   bool paused = false;
   bool closed_by_server = false;
+  std::string tls_first;              // what start_tls() was given back
+  std::optional<env::TlsState> peer;  // what tls() answers once TLS began
+};
+
+/// TLS of pipes encrypts nothing: to_client shows where it begins.
+constexpr const char* kTlsMark = "<tls>";
+struct PipeTls final : env::TlsContext {
+  std::optional<Wall> not_after() const override { return Wall{2'000'000'000 * kSecond}; }
 };
 
 class PipeConnection final : public env::Connection {
@@ -52,6 +60,13 @@ class PipeConnection final : public env::Connection {
     p_->closed_by_server = true;
     p_->handler = nullptr;
   }
+  void start_tls(env::TlsStart how) override {
+    p_->to_client += kTlsMark;
+    p_->tls_first = how.first.text();
+    if (!p_->peer) p_->peer.emplace();
+    secure_ = true;
+  }
+  std::optional<env::TlsState> tls() const override { return secure_ ? p_->peer : std::nullopt; }
   env::Endpoint remote() const override { return {"10.0.0.9", port_}; }
   env::Endpoint local() const override { return {"10.0.0.1", 4222}; }
 
@@ -63,6 +78,7 @@ class PipeConnection final : public env::Connection {
   }
   std::shared_ptr<Pipe> p_;
   std::uint16_t port_;
+  bool secure_ = false;
 };
 
 class PipeTransport final : public env::Transport {
@@ -85,6 +101,10 @@ class PipeTransport final : public env::Transport {
     loop_.post([done = std::move(done)]() mutable { done(Error(Code::kIo, "refused")); });
   }
   std::vector<std::string> interface_addresses() override { return {"10.0.0.1"}; }
+  Result<std::shared_ptr<const env::TlsContext>> tls(const env::TlsSettings& settings) override {
+    if (settings.certs.empty()) return Error(Code::kInvalid, "no certificate");
+    return std::shared_ptr<const env::TlsContext>(std::make_shared<PipeTls>());
+  }
 
   /// A client arrives; null when nobody listens.
   std::shared_ptr<Pipe> connect() {

@@ -28,7 +28,8 @@ namespace weir::session {
   X(kMissingAccount, "Missing Account")                                     \
   X(kMsgHeaderViolation, "Message Header Violation")                        \
   X(kNoRespondersRequiresHeaders, "No Responders Requires Headers")         \
-  X(kKicked, "Kicked")
+  X(kKicked, "Kicked")                                                      \
+  X(kTlsHandshakeError, "TLS Handshake Failure")
 
 enum class CloseReason : unsigned char {
 #define X(name, text) name,

@@ -40,6 +40,7 @@ cluster {
   routes: [
     %(routes)s
   ]
+  %(more)s
 }
 
 accounts {
@@ -88,12 +89,14 @@ class Node:
     def url(self):
         return "nats://127.0.0.1:%d" % self.port
 
-    def write_config(self, cluster_ports):
+    def write_config(self, cluster_ports, more=""):
+        """more: further keys of the cluster block."""
         values = {
             "port": self.port,
             "monitor": self.monitor,
             "cluster": self.cluster,
             "store": self.folder / "store",
+            "more": more,
             "routes": ",\n    ".join("nats://127.0.0.1:%d" % p for p in cluster_ports),
         }
         self.config.write_text(CONFIG % values)
@@ -145,12 +148,13 @@ class Node:
 
 
 class ThreeNodes:
-    def __init__(self):
+    def __init__(self, more=lambda name: ""):
+        """more(name): further keys of that node's cluster block."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="weir-guide-"))
         ports = free_ports(9)
         self.nodes = [Node("nats-%d" % i, self.folder, ports[i * 3 : i * 3 + 3]) for i in range(3)]
         for node in self.nodes:
-            node.write_config([n.cluster for n in self.nodes])
+            node.write_config([n.cluster for n in self.nodes], more(node.name))
 
     @property
     def urls(self):

@@ -56,12 +56,16 @@ api::Varz MonitorView::varz() const {
     v.http_port = n_.monitor_endpoint->port;
   }
   v.http_base_path = o.http_base_path == "/" ? "" : o.http_base_path;
-  v.auth_timeout = seconds(o.authorization.timeout > 0 ? o.authorization.timeout : 2 * kSecond);
+  Nanos auth_timeout = o.tls.present ? o.tls.timeout + kSecond : 2 * kSecond;
+  v.auth_timeout = seconds(o.authorization.timeout > 0 ? o.authorization.timeout : auth_timeout);
   v.max_control_line = o.max_control_line;
   v.max_payload = o.max_payload;
   v.max_pending = o.max_pending;
   v.jetstream = js_varz();
-  v.tls_timeout = 2;
+  v.tls_timeout = seconds(o.tls.timeout);
+  v.tls_required = o.tls.present && !o.allow_non_tls;
+  v.tls_verify = o.tls.present && o.tls.verify;
+  v.tls_cert_not_after = n_.clients->certificate_end();
   v.write_deadline = o.write_deadline;
   v.start = n_.start;
   v.now = n_.env.clock.wall();
@@ -151,6 +155,11 @@ api::ConnInfo MonitorView::conn_info(const ConnectionView& c, const api::ConnzOp
   i.name = c.options.name;
   i.lang = c.options.lang;
   i.version = c.options.version;
+  if (c.tls) {
+    i.tls_version = c.tls->version;
+    i.tls_cipher_suite = c.tls->cipher;
+    i.tls_first = c.tls_first;
+  }
   if (o.auth) {
     i.authorized_user = c.user;
     i.account = c.account;

@@ -163,6 +163,7 @@ Status Node::Impl::listen() {
   sys = std::make_unique<SysService>(*this);
   sys->start();
   if (options.dont_listen) return ok();
+  RETURN_IF_ERROR(clients->open_tls());
   int port = options.port < 0 ? 0 : options.port;
   env::Endpoint at{options.host, static_cast<std::uint16_t>(port)};
   Status s = clients->listen(at);

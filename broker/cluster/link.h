@@ -42,6 +42,7 @@ class Link final : public env::ConnectionHandler, private proto::PeerFrameEvents
     std::uint64_t stamp = 0;  // of their hello
     std::uint64_t epoch = 0;  // of the decision that made it the link
     std::uint64_t features = 0;
+    std::uint64_t told = 0;  // which version of the own info their side has
     NodeInfo peer;
     bool alive = true;
     Mono last_rtt_ping;

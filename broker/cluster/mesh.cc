@@ -158,6 +158,7 @@ void MeshCore::update_self(NodeInfo self) {
   if (self.route_url.empty()) self.route_url = self_.route_url;
   if (self == self_) return;
   self_ = std::move(self);
+  ++self_version_;
   Bytes body = proto::encode_info(self_);
   for (auto& [node, link] : up_) link->send_own(proto::PeerKind::kInfo, body);
   later(&MeshCore::end_strangers);

@@ -107,6 +107,7 @@ class MeshCore final : public Mesh, public LinkOwner, public Dialler::Owner {
   MeshEvents& events_;
   const MeshTuning tuning_;
   NodeInfo self_;
+  std::uint64_t self_version_ = 0;  // grows with each change of self_
   Prng prng_;
   std::unique_ptr<env::Listener> listener_;
   std::shared_ptr<const env::TlsContext> tls_;  // null = links are plain

@@ -46,6 +46,7 @@ void MeshCore::send_hello(Link& link, std::optional<std::uint64_t> epoch) {
     h.user = own ? options_.cluster.user : url.user;
     h.password = own ? options_.cluster.password : url.password;
   }
+  link.state.told = self_version_;
   link.send_own(PeerKind::kHello, proto::encode_hello(h));
 }
 
@@ -248,6 +249,8 @@ void MeshCore::go_up(Link& link) {
   s.alive = true;
   up_[s.peer.id] = &link;
   link.trust_peer();
+  // It may have changed while the two sides were getting to know each other.
+  if (s.told != self_version_) link.send_own(PeerKind::kInfo, proto::encode_info(self_));
   env_.log.info("cluster: link " + std::to_string(link.rid()) + " to " + link.describe() + " is up" +
                 (s.dialled ? ", dialled as " + s.target : ""));
   if (s.dialled) dialler_.link_up(s.target);

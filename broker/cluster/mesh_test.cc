@@ -242,6 +242,24 @@ TEST(Mesh, OtherClusterIdIsRefusedAndUnbornNodesMayComeIn) {
   EXPECT_EQ(w[1].changed[0].cluster_id, "A");
 }
 
+TEST(Mesh, WhatChangesWhileALinkComesUpIsToldToo) {
+  for (unsigned dials : {1u, 2u}) {
+    for (Nanos at = 0; at < 20 * kMillisecond; at += 20 * kMicrosecond) {
+      MeshWorld w(2);
+      w[dials].routes({3 - dials});
+      w.start_all();
+      w.time.run_for(at);
+      NodeInfo info = w[1].mesh->self();
+      info.cluster_id = "A";
+      w[1].mesh->update_self(info);
+      w.time.run_for(kSecond);
+      const NodeInfo* seen = w[2].mesh->peer(node_id(1));
+      ASSERT_TRUE(seen) << at;
+      ASSERT_EQ(seen->cluster_id, "A") << at << " ns after the start, dialled by " << dials;
+    }
+  }
+}
+
 TEST(Mesh, CopiedStoreIsRefused) {
   MeshWorld w(3);
   w[2].info.id = node_id(1);

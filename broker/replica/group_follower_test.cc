@@ -144,6 +144,7 @@ TEST_F(Follower, ACheckpointWaitsForTheLogOnThisDisk) {
 
 TEST_F(Follower, MessagesToAnotherLifeAreNotForThisOne) {
   Message vote = from_leader(MessageType::kAppend, 5);
+  vote.index = RaftIndex(1);
   vote.to = replica_id(kSelf, 1);
   arrives(vote);
   EXPECT_EQ(group.term(), Term(0));

@@ -112,6 +112,9 @@ class ConsumerLeader {
   /// The configuration changed by apply. Errors: those of the store (figures are counted again).
   Status on_config(const api::ConsumerConfig& config, store::MessageStore& store, Now now);
 
+  /// The group of the stream has others now, or nobody else any more: see ConsumerLeaderOptions.
+  void on_members(bool group_of_one) { options_.group_of_one = group_of_one; }
+
   // --- what to do --------------------------------------------------------------------------------
   /// Something may be done before the next deadline. Cheap.
   bool wants_step() const { return dirty_; }

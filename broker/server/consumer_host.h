@@ -42,6 +42,8 @@ class ConsumerHost final : public session::Listener, public InterestWatcher {
   void step();
   /// The leadership was confirmed.
   void try_again() { mark(); }
+  /// The stream's group has other members now, or none any more.
+  void members_changed(bool group_of_one) { leader_->on_members(group_of_one); }
   /// Flow control replies arrive here.
   void on_message(const session::Inbound& message) override;
 

@@ -99,11 +99,10 @@ void StreamHost::end_consumers(jetstream::ConsumerEnd why) {
   consumers_by_id_.clear();
 }
 
-// Whether a fail-over can happen decides what consumers may send before it is committed.
+// Whether a fail-over can happen decides what consumers may send before it is committed. They go on: what they
+// proposed and was not applied yet is known to them alone.
 void StreamHost::members_changed(const raft::ConfState&) {
-  if (!group_.leading() || group_.alone() == led_alone_) return;
-  end_consumers(jetstream::ConsumerEnd::kLeadershipChange);
-  for (const auto& [name, state] : machine_->consumers()) start_consumer(*state);
+  for (auto& [name, consumer] : consumers_) consumer->members_changed(group_.alone());
 }
 
 void StreamHost::subscribe() {
@@ -349,7 +348,6 @@ void StreamHost::consumer_changed(const Outcome& outcome) {
 }
 
 void StreamHost::start_consumer(const jetstream::ConsumerState& state) {
-  led_alone_ = group_.alone();
   auto host = ConsumerHost::start(js_, *this, state);
   if (!host) {
     js_.env.log.error("stream " + identity_.name + " consumer " + state.name() + ": " +

@@ -175,7 +175,6 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   replica::Group group_;
   bool started_ = false;
   bool destroyed_ = false;
-  bool led_alone_ = false;    // as the consumers were started
   bool asking_lead_ = false;  // whether this replica still leads
   std::unordered_map<std::uint32_t, ConsumerHost*> consumers_by_id_;
   std::unique_ptr<StateFetch> fetch_;  // this replica is behind the log

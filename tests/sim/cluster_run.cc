@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "broker/server/jetstream.h"
 #include "tests/sim/auditor.h"
 #include "tests/sim/checkers/replica_check.h"
 #include "tests/sim/run_options.h"
@@ -30,6 +31,7 @@ class ClusterRun {
   void run_for(Nanos d) {
     (void)run_until([] { return false; }, d);
   }
+  bool whole();
   void first_starts();
   void disk_lost(const SimNode& n);
   bool only_on(const std::string& stream, bool replicated, bool moved, const SimNode& n);
@@ -99,6 +101,7 @@ ClusterRun::ClusterRun(std::uint64_t seed, unsigned nodes, bool verbose)
     clients.push_back(workload_->client(i).address());
   for (auto& c : kv_->clients()) clients.push_back(c->address());
   faults_ = std::make_unique<Faults>(time_, net_, nodes_, clients, plan_.faults, events_);
+  faults_->may_damage = [this] { return whole(); };
   for (unsigned i = 0; i < nodes; ++i) {
     probers_.push_back(
         std::make_unique<SimClient>(time_, net_, kProberNumber + i, servers, 500 * kMillisecond));
@@ -143,6 +146,18 @@ bool ClusterRun::run_until(const std::function<bool()>& stop, Nanos limit) {
 }
 
 // ---- first starts ------------------------------------------------------------------------------
+
+// A cluster that was founded by two is not whole before the third has joined.
+bool ClusterRun::whole() {
+  std::size_t know = 0;
+  for (auto& n : nodes_) {
+    const auto* js = n->running() ? ReplicaCheck::jetstream(*n) : nullptr;
+    if (!js) continue;
+    const raft::ConfState& conf = js->meta().group().applied_conf();
+    know += conf.voters.size() == nodes_.size() && conf.outgoing.empty();
+  }
+  return know * 2 > nodes_.size();
+}
 
 void ClusterRun::first_starts() {
   for (auto& n : nodes_) {

@@ -52,6 +52,8 @@ SimNode& Faults::the_victim() {
 }
 
 void Faults::inject(Fault f) {
+  bool damages = f == Fault::kReads || f == Fault::kRot || f == Fault::kWipe;
+  if (damages && may_damage && !may_damage()) return;
   ++counts[static_cast<std::size_t>(f)];
   SimNode& n = any();
   switch (f) {

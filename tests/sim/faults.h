@@ -65,6 +65,8 @@ class Faults {
   int victim() const { return victim_; }
   bool active() const { return active_; }
   std::array<unsigned, kFaults> counts{};
+  /// Whether the loss of one disk leaves everything with a majority. Null: always.
+  std::function<bool()> may_damage;
 
  private:
   void schedule();

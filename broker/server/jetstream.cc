@@ -247,8 +247,10 @@ void JetStream::keep_orphan(const store::JournalRecord& record) {
   if (waits_for_meta(record.group)) orphans_[record.group].push_back(record);
 }
 
+// A new stream, or a replica that came back to its group, of which the catalog knows already.
 bool JetStream::waits_for_meta(GroupId group) const {
-  return js_.cluster && group >= meta_->state().next_group();
+  if (!js_.cluster || offline_.contains(group)) return false;
+  return group >= meta_->state().next_group() || catalog_->get(replica::position_key(group));
 }
 
 void JetStream::adopt(StreamHost& host, const Orphan& found) {

@@ -283,7 +283,7 @@ void Workload::update_stream(SimClient& c, StreamHistory& s) {
   unsigned life = s.incarnation;
   call(c, "$JS.API.STREAM.UPDATE." + to.name, to.json(), [this, &s, to, life](const ApiReply* r) {
     if (options_.cluster && r && r->code && r->code != 503 && s.incarnation == life) s.changed(s.settings);
-    if (!r || r->code || s.incarnation != life || s.life != StreamHistory::Life::kLive) return;
+    if (!r || r->code || s.incarnation != life || s.life != StreamHistory::Life::kLive || s.lost) return;
     if (r->number({"config", "max_age"}) != static_cast<std::uint64_t>(to.max_age))
       verdict_.fail("updated stream has another max_age");
     s.changed(to);
@@ -323,6 +323,7 @@ void Workload::disk_lost(const std::function<bool(const StreamHistory&)>& only_t
     if (s.life == StreamHistory::Life::kNone || s.lost || !only_there(s)) continue;
     events_.add("stream " + s.settings.name + " had its only replica there");
     s.lost = true;
+    drop_consumers(s.settings.name);
   }
 }
 
@@ -455,7 +456,7 @@ void Workload::published(StreamHistory& s, std::uint64_t attempt, std::uint64_t 
   ++counts.acked;
   // Sent again because its first answer was lost: the same acknowledgement comes twice.
   if (!a.msg_id.empty() && prng_.chance(1, 10)) retry_.push_back(attempt);
-  if (s.life == StreamHistory::Life::kLive) {
+  if (s.life == StreamHistory::Life::kLive && !s.lost) {
     if (a.incarnation == s.incarnation && r->text({"stream"}) != s.settings.name)
       verdict_.fail("a PubAck of another stream");
     s.acked(a, r->number({"seq"}), r->flag("duplicate"), floor, now());
@@ -471,7 +472,7 @@ void Workload::read(SimClient& c, StreamHistory& s) {
   unsigned life = s.incarnation;
   if (!s.settings.allow_direct || prng_.chance(1, 2)) {
     return call(c, "$JS.API.STREAM.MSG.GET." + s.settings.name, body, [this, &s, life](const ApiReply* r) {
-      if (!r || s.incarnation != life || s.life != StreamHistory::Life::kLive) return;
+      if (!r || s.incarnation != life || s.life != StreamHistory::Life::kLive || s.lost) return;
       if (r->err_code == kNoMessage || r->code) return;
       auto m = message_of(*r);
       if (!m) return verdict_.fail("MSG.GET without a message");
@@ -482,7 +483,7 @@ void Workload::read(SimClient& c, StreamHistory& s) {
   c.request("$JS.API.DIRECT.GET." + s.settings.name, "", body, kRequestTimeout,
             [this, &s, life](Answer a, const Delivered& d) {
               --in_flight_;
-              if (a != Answer::kReply || s.incarnation != life || s.life != StreamHistory::Life::kLive)
+              if (a != Answer::kReply || s.incarnation != life || s.life != StreamHistory::Life::kLive || s.lost)
                 return;
               if (d.status() != 0) return;
               auto m = message_of_direct(d);
@@ -500,7 +501,7 @@ void Workload::delete_message(SimClient& c, StreamHistory& s) {
   unsigned life = s.incarnation;
   call(c, "$JS.API.STREAM.MSG.DELETE." + s.settings.name, "{\"seq\":" + std::to_string(seq) + "}",
        [this, &s, seq, life](const ApiReply* r) {
-         if (!r || s.incarnation != life || s.life != StreamHistory::Life::kLive) return;
+         if (!r || s.incarnation != life || s.life != StreamHistory::Life::kLive || s.lost) return;
          if (!r->code || r->err_code == kNoSequence) s.delete_confirmed(seq);
        });
 }

@@ -111,6 +111,14 @@ TEST_F(Recovery, AReplicaThatWasGivenUpSaysSo) {
   EXPECT_FALSE(group->ended()) << "another life began";
 }
 
+TEST_F(Recovery, TheEndIsSeenBehindALogWithoutItsBeginning) {
+  found({kSelf});
+  entry(9, 1);
+  EXPECT_TRUE(group->why_stopped());
+  record(RecordKind::kRemoved, 9, 1);
+  EXPECT_TRUE(group->ended());
+}
+
 TEST_F(Recovery, TheEndOfAnEarlierLifeIsNotTheOwn) {
   restore(9, 3, /*installed=*/true);
   record(RecordKind::kRemoved, 5, 2);

@@ -70,10 +70,13 @@ bool Group::alone() const {
 
 Status Group::replay(const store::JournalRecord& record) {
   CHECK(!started_, "replay after start");
+  // By remove(), of this replica, or by start(): what an earlier life under another id left. Also of a log
+  // that cannot be used: the journal frees what a removed group had.
+  ended_ = record.kind == RecordKind::kRemoved && record.index.v != 0 && !ignore_journal_ &&
+           (!installed_ || joined_);
   if (why_stopped_) return *why_stopped_;
   named_ = true;
   if (ignore_journal_) return ok();
-  ended_ = false;
   switch (record.kind) {
     case RecordKind::kEntry:
     case RecordKind::kNoop:
@@ -97,8 +100,6 @@ Status Group::replay(const store::JournalRecord& record) {
       log_seen_ = true;
       return ok();
     case RecordKind::kRemoved:
-      // By remove(), of this replica, or by start(): what an earlier life under another id left.
-      ended_ = record.index.v != 0 && (!installed_ || joined_);
       drop_recovered();
       joined_ = head_noted_ = false;
       hard_ = {};

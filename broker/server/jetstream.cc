@@ -399,6 +399,7 @@ void JetStream::watch_disk() {
       env_.log.info("disk of " + directory_ + " has room again");
     }
   }
+  if (!full) catalog_->retry();
   disk_timer_ = env_.loop.at(env_.clock.now() + kDiskWatch, [this] { watch_disk(); });
 }
 

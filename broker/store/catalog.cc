@@ -36,6 +36,8 @@ class CatalogImpl final : public Catalog {
   void scan(const std::string& prefix,
             const std::function<bool(const std::string&, const std::string&)>& visit) const override;
   bool busy() const override { return !error_ && (writing_ || !queue_.empty() || !primary_); }
+  bool waits_for_space() const override { return !stuck_.empty(); }
+  void retry() override;
 
  private:
   struct LogFile {
@@ -72,6 +74,7 @@ class CatalogImpl final : public Catalog {
   void switch_over(std::vector<env::DiskDone> dones);
   void roll_failed(const Error& error);
   void fail(Error error, std::vector<env::DiskDone> dones);
+  void wait_for_space(std::vector<env::DiskDone> dones);
   void remove_obsolete();
   env::File& any_file() { return primary_ ? *primary_->file : *roll_->to.file; }
 
@@ -88,7 +91,8 @@ class CatalogImpl final : public Catalog {
   std::optional<Roll> roll_;
   std::vector<std::unique_ptr<env::File>> closed_;  // may be inside one of their completions
   std::deque<Commit> queue_;
-  bool writing_ = false;  // to the primary, or the last write of a roll
+  bool writing_ = false;  // to the primary, or the last write of a roll; or there was no space for it
+  std::vector<env::DiskDone> stuck_;  // of commits that the primary had no space for
   std::uint64_t roll_at_ = 0;
   std::optional<Error> error_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
@@ -205,6 +209,10 @@ void CatalogImpl::write() {
 void CatalogImpl::written(std::uint64_t batch, std::vector<env::DiskDone> dones, Status status) {
   writing_ = false;
   closed_.clear();
+  if (!status && status.error().code == Code::kNoSpace) {
+    wait_for_space(std::move(dones));
+    return step_roll();  // a copy under way takes them along
+  }
   if (!status) return fail(status.error(), std::move(dones));
   primary_->synced = batch;
   std::uint64_t limit = std::max({options_.roll_bytes_min, options_.roll_ratio * live_bytes_, roll_at_});
@@ -260,7 +268,7 @@ void CatalogImpl::step_roll() {
       }
       next(std::move(s));
     });
-  } else if (roll_->phase == Phase::kReady && !writing_) {
+  } else if (roll_->phase == Phase::kReady && (!writing_ || waits_for_space())) {
     finish_roll();
   }
 }
@@ -297,7 +305,7 @@ void CatalogImpl::finish_roll() {
   std::vector<Commit> commits;
   for (auto& c : std::exchange(queue_, {})) commits.push_back(std::move(c));
   BytesBuilder out;
-  std::vector<env::DiskDone> dones;
+  std::vector<env::DiskDone> dones = std::exchange(stuck_, {});  // the copy has what they changed
   for (auto& c : commits) {
     add(out, roll_->to, BatchKind::kMirror, c);
     dones.push_back(std::move(c.done));
@@ -306,6 +314,11 @@ void CatalogImpl::finish_roll() {
   append_to_roll(out.freeze(), env::Sync::kData, [this, dones = std::move(dones)](Status s) mutable {
     roll_->writing = false;
     writing_ = false;
+    // A file without its end never counts.
+    if (!s && s.error().code == Code::kNoSpace && primary_) {
+      wait_for_space(std::move(dones));
+      return roll_failed(s.error());
+    }
     if (s) s = disk_.sync_dir(dir_);
     // The commits taken along may or may not be on disk: nobody can tell, so this is final.
     if (!s) return fail(s.error(), std::move(dones));
@@ -330,6 +343,21 @@ void CatalogImpl::switch_over(std::vector<env::DiskDone> dones) {
     if (done) done(ok());
     if (alive.expired()) return;
   }
+}
+
+// A file that failed takes no more writes, so these commits reach the disk with the next copy. Nobody was
+// told anything of them, and whether the old file has them makes no difference.
+void CatalogImpl::wait_for_space(std::vector<env::DiskDone> dones) {
+  if (stuck_.empty()) log_.error("catalog: no space on the disk: checkpoints wait until there is some");
+  for (auto& done : dones) stuck_.push_back(std::move(done));
+  if (stuck_.empty()) stuck_.push_back(nullptr);
+  writing_ = true;  // nothing is written to the old file any more
+}
+
+void CatalogImpl::retry() {
+  if (error_ || !waits_for_space() || roll_) return;
+  if (auto s = start_roll(); !s) return roll_failed(s.error());
+  step_roll();
 }
 
 // The old file is whole: go on with it.

@@ -11,8 +11,9 @@
 // Errors:   open: kCorrupt with file and offset (a bad batch that a later one promises, or a file
 //           that lost the end of its copy, is never cut; a tail that was never synced is), kUnsupported
 //           (a later format version), kIo.
-//           commit: an error is final for this catalog; every later commit fails too. A roll that
-//           fails (no space for a second copy) is given up and tried again later: no error.
+//           commit: an error is final for this catalog; every later commit fails too. A full disk is
+//           none: commits wait until retry() finds room for a new file. A roll that fails (no space
+//           for a second copy) is given up and tried again later: no error.
 #pragma once
 
 #include <cstdint>
@@ -58,6 +59,10 @@ class Catalog {
       const std::function<bool(const std::string& key, const std::string& value)>& visit) const = 0;
   /// True while a commit, or the copy of the start, is not durable yet.
   virtual bool busy() const = 0;
+  /// Commits wait for room on the disk.
+  virtual bool waits_for_space() const = 0;
+  /// There may be room again. Cheap if nothing waits.
+  virtual void retry() = 0;
 };
 
 }  // namespace weir::store

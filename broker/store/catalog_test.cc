@@ -225,6 +225,53 @@ TEST(Catalog, NoSpaceForACopyIsNoError) {
   EXPECT_TRUE(rig.is_prefix(rig.durable));
 }
 
+// Commits wait on a full disk, through restarts of the process as well, and go on in order.
+TEST(Catalog, CommitsWaitForRoom) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    Rig rig(seed);
+    ASSERT_TRUE(rig.open());
+    for (int i = 0; i < 10; ++i) rig.put("k" + std::to_string(i), std::string(100, 'v'));
+    ASSERT_TRUE(rig.settle());
+    rig.world.loop.run_until_idle();
+    auto some = [&] {
+      for (std::uint64_t n = rig.prng.between(1, 30); n > 0; --n) {
+        rig.commit({{"k" + std::to_string(rig.prng.below(12)), std::string(rig.prng.below(200), 'w')},
+                    {"l" + std::to_string(rig.prng.below(12)), std::to_string(n)}});
+        if (rig.prng.chance(1, 3)) rig.world.loop.run_until_idle();
+      }
+    };
+    rig.world.disk.set_capacity(rig.world.disk.used_bytes() + rig.prng.below(4000));
+    some();
+    rig.world.loop.run_until_idle();
+    for (int i = 0; i < 5; ++i) {
+      rig.catalog->retry();  // there is no room yet
+      some();
+      rig.world.loop.run_until_idle();
+    }
+    EXPECT_EQ(rig.errors, 0u);
+    if (rig.prng.chance(1, 3)) {
+      std::size_t told = rig.durable;
+      rig.die(Survivors::kNone);
+      rig.world.disk.set_capacity(1 << 30);
+      ASSERT_TRUE(rig.open());
+      ASSERT_TRUE(rig.is_prefix(told)) << "seed " << seed;
+      continue;
+    }
+    EXPECT_TRUE(rig.catalog->waits_for_space() || rig.durable == rig.history.size());
+    rig.world.disk.set_capacity(1 << 30);
+    rig.catalog->retry();
+    some();
+    ASSERT_TRUE(rig.settle()) << "seed " << seed;
+    rig.world.loop.run_until_idle();
+    EXPECT_EQ(rig.durable, rig.history.size());
+    EXPECT_FALSE(rig.catalog->waits_for_space());
+    EXPECT_EQ(rig.world.disk.files().size(), 1u);
+    rig.die(Survivors::kNone);
+    ASSERT_TRUE(rig.open());
+    EXPECT_TRUE(rig.is_prefix(rig.durable)) << "seed " << seed;
+  }
+}
+
 TEST(Catalog, ALaterVersionIsRefusedAndForeignFilesAreLeftAlone) {
   Rig rig(8);
   rig.world.disk.put("c/readme", "mine");

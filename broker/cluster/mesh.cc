@@ -57,7 +57,7 @@ Status MeshCore::start() {
   }
   running_ = true;
   last_tick_ = last_gossip_ = env_.clock.now();
-  dialler_.start();
+  if (!held_) dialler_.start();
   tick();
   return ok();
 }
@@ -81,6 +81,11 @@ env::TlsStart MeshCore::tls_start(std::optional<std::string> dialled_host) const
   how.dialled = dialled_host.has_value();
   if (dialled_host) how.hosts = tls_hosts(options_.cluster, *dialled_host);
   return how;
+}
+
+void MeshCore::release() {
+  if (!std::exchange(held_, false) || !running_) return;
+  dialler_.start();
 }
 
 std::optional<env::Endpoint> MeshCore::endpoint() const {
@@ -215,6 +220,7 @@ Link& MeshCore::new_link(std::unique_ptr<env::Connection> connection) {
 }
 
 void MeshCore::accepted(std::unique_ptr<env::Connection> connection) {
+  if (held_) return;  // they try again
   auto strangers = static_cast<std::size_t>(std::count_if(
       links_.begin(), links_.end(), [](auto& e) { return e.second->state.phase == Link::Phase::kHello; }));
   if (strangers >= kStrangersMax) return log_refusal(Level::kWarn, "", "cluster: too many new connections");

@@ -103,8 +103,8 @@ struct MeshTuning {
   Nanos keepalive = 100 * kMillisecond;        // a frame at least that often
   Nanos support = 500 * kMillisecond;          // silence that shows as peer_alive(false)
   Nanos dead = 5 * kSecond;                    // silence that ends the link
-  Nanos dial_timeout = 2 * kSecond;
-  Nanos redial_min = 100 * kMillisecond, redial_max = kSecond;
+  Nanos dial_timeout = kSecond;
+  Nanos redial_min = 100 * kMillisecond, redial_max = 500 * kMillisecond;
 };
 
 class Mesh {
@@ -118,6 +118,10 @@ class Mesh {
 
   /// Binds the cluster port and starts to dial. Errors: kIo with the system's text.
   virtual Status start() = 0;
+  /// Before start(): no link is made until release(). What a node tells of itself, and what it acknowledges,
+  /// has to be on its disk.
+  virtual void hold() = 0;
+  virtual void release() = 0;
   /// Bound cluster endpoint; nullopt before start() or without a listener.
   virtual std::optional<env::Endpoint> endpoint() const = 0;
   /// Tells the peers that this node goes; links close afterwards. No event follows; questions without an

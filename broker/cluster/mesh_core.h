@@ -32,6 +32,8 @@ class MeshCore final : public Mesh, public LinkOwner, public Dialler::Owner {
   ~MeshCore() override;
 
   Status start() override;
+  void hold() override { held_ = true; }
+  void release() override;
   std::optional<env::Endpoint> endpoint() const override;
   void stop() override;
   bool send(NodeId to, Lane lane, FrameKind kind, std::vector<Bytes> payload) override;
@@ -107,6 +109,7 @@ class MeshCore final : public Mesh, public LinkOwner, public Dialler::Owner {
   MeshEvents& events_;
   const MeshTuning tuning_;
   NodeInfo self_;
+  bool held_ = false;
   std::uint64_t self_version_ = 0;  // grows with each change of self_
   Prng prng_;
   std::unique_ptr<env::Listener> listener_;

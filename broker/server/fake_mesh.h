@@ -57,6 +57,8 @@ class FakeMesh final : public cluster::Mesh {
   ~FakeMesh() override { net_.nodes_.erase(self_.id); }
 
   Status start() override { return ok(); }
+  void hold() override {}
+  void release() override {}
   std::optional<env::Endpoint> endpoint() const override { return env::Endpoint{"127.0.0.1", 6222}; }
   void stop() override {}
   bool send(NodeId to, cluster::Lane lane, cluster::FrameKind kind, std::vector<Bytes> payload) override {

@@ -154,7 +154,9 @@ Status JetStream::load_identity() {
 // A stream names the nodes that hold it: none may be created before this node's name is on its disk.
 void JetStream::check_ready() {
   ready_ = drained_ && identity_durable_;
-  if (ready_) env_.loop.post([] {});
+  if (!ready_) return;
+  if (on_ready) on_ready();
+  env_.loop.post([] {});
 }
 
 Status JetStream::recover_journal() {

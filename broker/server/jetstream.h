@@ -117,6 +117,8 @@ class JetStream final {
   std::vector<Offline> offline_streams() const;
   /// What recovery read is durable: it may be shown and acted on.
   bool ready() const { return ready_; }
+  /// Called once, when that begins.
+  std::function<void()> on_ready;
   /// By name, of one account.
   std::vector<StreamHost*> streams(const Account& account) const;
   std::vector<StreamHost*> all_streams() const;

@@ -115,6 +115,10 @@ cluster::NodeInfo Node::Impl::self_info() const {
 }
 
 Status Node::Impl::join_cluster() {
+  if (jetstream && !jetstream->ready()) {
+    mesh->hold();
+    jetstream->on_ready = [this] { mesh->release(); };
+  }
   Status s = cluster->bind();
   if (!s) return s;
   auto urls = own_client_urls(options, clients->endpoint(), env.transport);

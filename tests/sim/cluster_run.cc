@@ -259,6 +259,10 @@ void ClusterRun::wait_writable(bool measure) {
 
 void ClusterRun::converge() {
   if (!ReplicaCheck::jetstream(nodes_[0])) return;
+  std::set<std::string> lost;
+  for (const StreamHistory& s : workload_->streams())
+    if (s.lost) lost.insert(s.settings.name);
+  if (!kv_->live()) lost.insert("KV");
   Mono began = time_.now();
   std::string why = "not looked";
   Mono next = began;
@@ -266,7 +270,7 @@ void ClusterRun::converge() {
       [&] {
         if (time_.now() < next || verdict_.failed()) return false;
         next = time_.now() + 20 * kMillisecond;
-        why = replicas_.disagreement(nodes_);
+        why = replicas_.disagreement(nodes_, lost);
         return why.empty();
       },
       kConvergeLimit);

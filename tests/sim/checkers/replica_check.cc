@@ -110,6 +110,13 @@ std::string describe(const replica::Group& g, const std::map<NodeId, std::string
   out += "; voters " + ids(c.voters, names);
   if (!c.outgoing.empty()) out += " from " + ids(c.outgoing, names);
   if (!c.learners.empty()) out += ", learners " + ids(c.learners, names);
+  if (g.core() && g.core()->view().role == raft::Role::kLeader) {
+    raft::View v = g.core()->view();
+    out += "; stable " + std::to_string(v.stable.v) + (v.asleep ? ", asleep" : "");
+    for (const auto& p : g.core()->peers())
+      out += ", " + ids({p.id}, names) + " has " + std::to_string(p.match.v) + " next " +
+             std::to_string(p.next.v) + " state " + std::to_string(p.state) + (p.active ? "" : " silent");
+  }
   if (g.why_stopped()) out += "; stopped: " + g.why_stopped()->to_string();
   return out;
 }
@@ -159,7 +166,7 @@ std::string ReplicaCheck::differ(server::StreamHost& a, server::StreamHost& b, c
   return "";
 }
 
-std::string ReplicaCheck::disagreement(Nodes& nodes) {
+std::string ReplicaCheck::disagreement(Nodes& nodes, const std::set<std::string>& lost) {
   server::JetStream* js = most_advanced(nodes);
   if (!js) return "nobody runs";
   std::map<NodeId, SimNode*> by_id;
@@ -176,6 +183,7 @@ std::string ReplicaCheck::disagreement(Nodes& nodes) {
   }
   std::string why;
   js->meta().state().for_each([&](const jetstream::MetaStream& s) {
+    if (lost.contains(s.config.name)) return true;
     server::StreamHost* first = nullptr;
     std::string first_name;
     for (NodeId peer : s.peers) {

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,7 +36,8 @@ class ReplicaCheck {
   /// After each turn of `n`.
   void look(SimNode& n);
   /// At rest. Empty: all agree; otherwise what is not yet so (contradictions fail the verdict).
-  std::string disagreement(Nodes& nodes);
+  /// Streams in `lost` may be without a majority.
+  std::string disagreement(Nodes& nodes, const std::set<std::string>& lost = {});
   /// Names of the nodes that have a replica of a stream of the default account, as the node that has applied
   /// the most of the meta group's log knows; empty if nobody knows.
   static std::vector<std::string> holders(Nodes& nodes, const std::string& stream);

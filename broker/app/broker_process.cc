@@ -241,9 +241,14 @@ void BrokerProcess::reload() {
     for (const auto& e : loaded.errors) log_.error("Failed to reload server configuration: " + e);
     return;
   }
+  if (transport_) {
+    Status s = platform::renew_certificates(*transport_);
+    if (!s) return log_.error("Failed to reload server configuration: " + s.error().detail);
+  }
   if (Status s = log_.configure(log_options(loaded.options)); !s) return log_.error(s.error().detail);
   if (loaded.options.digest_text != options_.digest_text) {
-    log_.warn("Reloaded the logging options; other changes of the configuration need a restart");
+    log_.warn(
+        "Reloaded the logging options and certificates; other changes of the configuration need a restart");
   } else {
     log_.info("Reloaded server configuration");
   }

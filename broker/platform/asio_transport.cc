@@ -169,7 +169,17 @@ class AsioTransport final : public env::Transport {
   }
 
   Result<std::shared_ptr<const env::TlsContext>> tls(const env::TlsSettings& settings) override {
-    return open_tls_context(settings);
+    ASSIGN_OR_RETURN(auto context, open_tls_context(settings));
+    std::erase_if(contexts_, [](auto& known) { return known.expired(); });
+    contexts_.push_back(context);
+    return std::shared_ptr<const env::TlsContext>(std::move(context));
+  }
+  Status renew_certificates() {
+    std::vector<std::shared_ptr<env::TlsContext>> in_use;
+    for (const auto& known : contexts_) {
+      if (auto context = known.lock()) in_use.push_back(std::move(context));
+    }
+    return renew_tls_contexts(in_use);
   }
 
   std::vector<std::string> interface_addresses() override {
@@ -193,9 +203,14 @@ class AsioTransport final : public env::Transport {
  private:
   AsioLoop& loop_;
   std::shared_ptr<bool> alive_;
+  std::vector<std::weak_ptr<env::TlsContext>> contexts_;
 };
 
 }  // namespace
+
+Status renew_certificates(env::Transport& transport) {
+  return static_cast<AsioTransport&>(transport).renew_certificates();
+}
 
 std::unique_ptr<env::Transport> make_transport(AsioLoop& loop) {
   return std::make_unique<AsioTransport>(loop);

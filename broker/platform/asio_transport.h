@@ -17,4 +17,9 @@ namespace weir::platform {
 
 std::unique_ptr<env::Transport> make_transport(AsioLoop& loop);
 
+/// Reads the certificate files of all contexts that `transport`, which make_transport() made, gave out and
+/// that are in use. Connections go on as they are; handshakes from now on are with what the files hold now.
+/// With an error (kInvalid, as from Transport::tls()) nothing changes.
+Status renew_certificates(env::Transport& transport);
+
 }  // namespace weir::platform

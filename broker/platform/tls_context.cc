@@ -176,10 +176,10 @@ std::string subject_of(const X509* cert) {
   return std::string(data, static_cast<std::size_t>(std::max(size, 0L)));
 }
 
-Result<std::shared_ptr<const env::TlsContext>> OpenSslContext::open(const env::TlsSettings& settings) {
+Result<std::shared_ptr<const OpenSslContext>> OpenSslContext::open(const env::TlsSettings& settings) {
   std::shared_ptr<OpenSslContext> context(new OpenSslContext(settings));
   RETURN_IF_ERROR(context->load());
-  return std::shared_ptr<const env::TlsContext>(std::move(context));
+  return std::shared_ptr<const OpenSslContext>(std::move(context));
 }
 
 Error OpenSslContext::wrong(const std::string& text) const {

@@ -1,7 +1,7 @@
 // broker/platform/tls_context.h - certificates, keys and rules of one tls {} block, as OpenSSL wants them.
 //
 // Room:    edge; OpenSSL stays in platform/tls*.
-// Thread:  any, after it was made; immutable.
+// Thread:  the loop's. A context is immutable; new files make a new one.
 // Trust:   TLS 1.2 or 1.3, no renegotiation, no compression, no resumption (a resumed session would not
 //          look at certificates again). Every certificate of ca_file is trusted by itself, self-signed
 //          or not, as in Go. Names are compared with the alternative names only, never with the CN.
@@ -29,12 +29,12 @@ struct TlsFree {
 using X509Ptr = std::unique_ptr<X509, TlsFree<X509_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, TlsFree<EVP_PKEY_free>>;
 
-class OpenSslContext final : public env::TlsContext {
+class OpenSslContext {
  public:
   /// Reads the files. Errors: kInvalid.
-  static Result<std::shared_ptr<const env::TlsContext>> open(const env::TlsSettings& settings);
+  static Result<std::shared_ptr<const OpenSslContext>> open(const env::TlsSettings& settings);
 
-  std::optional<Wall> not_after() const override { return not_after_; }
+  std::optional<Wall> not_after() const { return not_after_; }
   SSL_CTX* get() const { return ctx_.get(); }
   const env::TlsSettings& settings() const { return settings_; }
 
@@ -66,6 +66,19 @@ class OpenSslContext final : public env::TlsContext {
   std::unique_ptr<SSL_CTX, TlsFree<SSL_CTX_free>> ctx_;
   std::vector<Pair> pairs_;
   std::optional<Wall> not_after_;
+};
+
+/// What the rest of the broker holds: the present context, which renew() replaces. A connection keeps the one
+/// that it began with.
+class TlsSlot final : public env::TlsContext {
+ public:
+  explicit TlsSlot(std::shared_ptr<const OpenSslContext> first) : now_(std::move(first)) {}
+  std::optional<Wall> not_after() const override { return now_->not_after(); }
+  const std::shared_ptr<const OpenSslContext>& now() const { return now_; }
+  void renew(std::shared_ptr<const OpenSslContext> next) { now_ = std::move(next); }
+
+ private:
+  std::shared_ptr<const OpenSslContext> now_;
 };
 
 /// "CN=n2,O=Weir"

@@ -46,12 +46,24 @@ bool is_address(const std::string& host) {
 
 }  // namespace
 
-Result<std::shared_ptr<const env::TlsContext>> open_tls_context(const env::TlsSettings& settings) {
-  return OpenSslContext::open(settings);
+Result<std::shared_ptr<env::TlsContext>> open_tls_context(const env::TlsSettings& settings) {
+  ASSIGN_OR_RETURN(auto context, OpenSslContext::open(settings));
+  return std::shared_ptr<env::TlsContext>(std::make_shared<TlsSlot>(std::move(context)));
+}
+
+Status renew_tls_contexts(const std::vector<std::shared_ptr<env::TlsContext>>& contexts) {
+  std::vector<std::shared_ptr<const OpenSslContext>> next;
+  for (const auto& slot : contexts) {
+    ASSIGN_OR_RETURN(auto context, OpenSslContext::open(static_cast<TlsSlot&>(*slot).now()->settings()));
+    next.push_back(std::move(context));
+  }
+  for (std::size_t i = 0; i < contexts.size(); ++i)
+    static_cast<TlsSlot&>(*contexts[i]).renew(std::move(next[i]));
+  return ok();
 }
 
 struct TlsEngine::Private {
-  std::shared_ptr<const env::TlsContext> context;
+  std::shared_ptr<const OpenSslContext> context;
   OpenSslContext::Check check;
   std::unique_ptr<SSL, TlsFree<SSL_free>> ssl;
 
@@ -85,9 +97,9 @@ struct TlsEngine::Private {
 
 TlsEngine::TlsEngine(const env::TlsStart& how) : private_(std::make_unique<Private>()) {
   // Contexts of other transports do not come here: Transport::tls() of this one made it.
-  const auto& context = static_cast<const OpenSslContext&>(*how.context);
+  private_->context = static_cast<const TlsSlot&>(*how.context).now();
+  const OpenSslContext& context = *private_->context;
   const env::TlsSettings& rules = context.settings();
-  private_->context = how.context;
   private_->check = {&context, how.dialled, how.hosts, ""};
   private_->ssl.reset(SSL_new(context.get()));
   SSL* ssl = private_->ssl.get();

@@ -27,7 +27,11 @@ constexpr std::size_t kTlsRecordBytes = 16 * 1024;  // of plain bytes; the proto
 constexpr std::size_t kHandshakeBytesMax = 256 * 1024;
 
 /// As Transport::tls(): the only maker of contexts that an engine takes.
-Result<std::shared_ptr<const env::TlsContext>> open_tls_context(const env::TlsSettings& settings);
+Result<std::shared_ptr<env::TlsContext>> open_tls_context(const env::TlsSettings& settings);
+
+/// Reads the files of all of them again, for handshakes that begin from now on. With an error (the first
+/// one's) none is changed.
+Status renew_tls_contexts(const std::vector<std::shared_ptr<env::TlsContext>>& contexts);
 
 class TlsEngine {
  public:

@@ -7,7 +7,7 @@
 namespace weir::platform {
 namespace {
 
-std::shared_ptr<const env::TlsContext> open(const env::TlsSettings& s) {
+std::shared_ptr<env::TlsContext> open(const env::TlsSettings& s) {
   auto opened = open_tls_context(s);
   EXPECT_TRUE(opened) << opened.error().detail;
   return *opened;

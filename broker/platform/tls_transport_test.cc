@@ -3,6 +3,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "broker/base/limits.h"
 #include "broker/platform/asio_transport.h"
 #include "broker/platform/tls_test_authority.h"
@@ -482,6 +484,38 @@ TEST_F(TlsTransport, ClosedOnceWhenThePeerResets) {
   client.c->close();
   run_until(loop, [] { return true; });
   EXPECT_EQ(client.closes, 1);
+}
+
+TEST_F(TlsTransport, TakesNewCertificatesForNewConnections) {
+  TestCert old = ca.issue("old"), young = ca.issue("young");
+  auto renewed = open(ca.settings(old));
+  auto subject = [&] {  // of a new connection's server
+    client = Peer{};
+    server = Peer{};
+    connect();
+    client.c->start_tls(dialled(a));
+    server.c->start_tls(accepted(renewed));
+    start_both();
+    run_until(loop, [this] { return client.c->tls() && server.c->tls(); });
+    return client.c->tls()->peer_subject;
+  };
+  auto replace = [](const std::string& from, const std::string& to) {
+    std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
+  };
+  EXPECT_EQ(subject(), "CN=old,O=Weir");
+  auto kept_client = std::move(client.c);
+  auto kept_server = std::move(server.c);
+  replace(young.cert_file, old.cert_file);
+  Status half = renew_certificates(*transport);
+  ASSERT_FALSE(half) << "the key is still the old one";
+  EXPECT_NE(half.error().detail.find("is not the key of the certificate"), std::string::npos);
+  EXPECT_EQ(subject(), "CN=old,O=Weir");
+  replace(young.key_file, old.key_file);
+  EXPECT_EQ(subject(), "CN=old,O=Weir") << "nobody said anything";
+  Status good = renew_certificates(*transport);
+  ASSERT_TRUE(good) << good.error().detail;
+  EXPECT_EQ(subject(), "CN=young,O=Weir");
+  EXPECT_EQ(kept_client->tls()->peer_subject, "CN=old,O=Weir") << "it goes on";
 }
 
 TEST_F(TlsTransport, TheLoopMayDieInAHandshake) {

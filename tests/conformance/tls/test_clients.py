@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -12,8 +13,10 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
+sys.path.insert(0, str(HERE.parents[1] / "guide"))
 from broker import Broker, BrokerFailed, Wire, binary  # noqa: E402
 from certificates import Authority  # noqa: E402
+from three_nodes import until  # noqa: E402
 
 CONNECT = '{"verbose":false,"headers":true,"no_responders":true,"protocol":1%s}'
 
@@ -169,6 +172,30 @@ class Clients(unittest.TestCase):
         with Broker("max_connections: 1\n" + self.block()) as b:
             with SecureWire(b, self.ca), SecureWire(b, self.ca, connect=None) as w:
                 self.assertEqual(w.line(), "-ERR 'maximum connections exceeded'")
+
+    def test_new_certificates_by_reload(self):
+        def serial(broker):
+            with SecureWire(broker, self.ca) as w:
+                return int(w.sock.getpeercert()["serialNumber"], 16)
+
+        def reload(broker, says):
+            seen = broker.log().count(says)
+            broker.process.send_signal(signal.SIGHUP)
+            until("the log says " + says, lambda: broker.log().count(says) > seen)
+
+        cert, key = self.ca.issue("renewed", usage="serverAuth")
+        with Broker(self.ca.block((cert, key))) as b, SecureWire(b, self.ca) as w:
+            first = serial(b)
+            good = key.read_text()
+            key.write_text("nonsense")
+            reload(b, "Failed to reload server configuration")
+            self.assertEqual(serial(b), first)
+            key.write_text(good)
+            self.ca.issue("renewed", usage="serverAuth")  # the same files
+            self.assertEqual(serial(b), first)
+            reload(b, "Reloaded server configuration")
+            self.assertNotEqual(serial(b), first)
+            self.echo(w)
 
     def test_stops_with_clients(self):
         with Broker(self.block()) as b:

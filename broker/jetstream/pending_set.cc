@@ -144,7 +144,7 @@ bool PendingSet::erase(StreamSeq seq) {
     std::copy(c.slots.get() + i + 1, c.slots.get() + c.end, c.slots.get() + i);
     --c.end;
   }
-  if (c.begin == c.end) chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(at));
+  if (c.begin == c.end) chunks_.erase(at);
   return true;
 }
 

@@ -11,10 +11,10 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 
+#include "broker/base/fifo.h"
 #include "broker/base/ids.h"
 
 namespace weir::jetstream {
@@ -86,7 +86,7 @@ class PendingSet {
   /// Index of the first chunk whose last entry is at or after seq.
   std::size_t chunk_of(StreamSeq seq) const;
 
-  std::deque<std::unique_ptr<Chunk>> chunks_;
+  Fifo<std::unique_ptr<Chunk>> chunks_;
   std::uint64_t size_ = 0;
   std::uint64_t redelivered_ = 0;
 };

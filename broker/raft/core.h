@@ -20,10 +20,10 @@
 #include <vector>
 
 #include "broker/base/bytes.h"
+#include "broker/base/fifo.h"
 #include "broker/base/ids.h"
 #include "broker/base/prng.h"
 #include "broker/raft/confchange.h"
-#include "broker/raft/fifo.h"
 #include "broker/raft/log.h"
 #include "broker/raft/messages.h"
 #include "broker/raft/progress.h"

@@ -13,8 +13,8 @@
 #include <optional>
 #include <vector>
 
+#include "broker/base/fifo.h"
 #include "broker/base/ids.h"
-#include "broker/raft/fifo.h"
 #include "broker/raft/messages.h"
 
 namespace weir::raft {

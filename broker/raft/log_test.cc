@@ -2,43 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <deque>
 #include <initializer_list>
-
-#include "broker/base/prng.h"
-#include "broker/raft/fifo.h"
 
 namespace weir::raft {
 namespace {
-
-TEST(RaftFifo, AgainstADeque) {
-  Prng prng(5);
-  Fifo<int> fifo;
-  std::deque<int> model;
-  for (int i = 0; i < 50000; ++i) {
-    bool grow = (i / 500) % 2 == 0;
-    if (model.empty() || prng.chance(grow ? 3 : 1, 4)) {
-      fifo.push_back(i);
-      model.push_back(i);
-    } else if (prng.chance(1, 4)) {
-      fifo.pop_back();
-      model.pop_back();
-    } else {
-      fifo.pop_front();
-      model.pop_front();
-    }
-    ASSERT_EQ(fifo.size(), model.size());
-    ASSERT_EQ(fifo.empty(), model.empty());
-    if (model.empty()) continue;
-    std::size_t at = static_cast<std::size_t>(prng.below(model.size()));
-    ASSERT_EQ(fifo[at], model[at]);
-    ASSERT_EQ(fifo.front(), model.front());
-    ASSERT_EQ(fifo.back(), model.back());
-    ASSERT_EQ(fifo.end() - fifo.begin(), static_cast<std::ptrdiff_t>(model.size()));
-  }
-  fifo.clear();
-  EXPECT_TRUE(fifo.empty());
-}
 
 Entry entry(std::uint64_t index, std::uint64_t term, std::string_view payload = "x") {
   return {RaftIndex{index}, Term{term}, EntryType::kNormal, Bytes::copy_of(payload)};

@@ -12,8 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "broker/base/fifo.h"
 #include "broker/base/ids.h"
-#include "broker/raft/fifo.h"
 
 namespace weir::raft {
 

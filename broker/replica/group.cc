@@ -265,8 +265,9 @@ void Group::written(std::uint64_t write, const Status& status) {
   }
   core_->durable(write);
   while (!later_.empty() && later_.front().wait_for <= durable_) {
-    send(later_.front().messages);
+    Later later = std::move(later_.front());
     later_.pop_front();
+    send(later.messages);
   }
   marked();
 }

@@ -9,7 +9,6 @@
 // Files:    group.cc inputs and the Ready loop, group_start.cc recovery, group_apply.cc what is committed.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "broker/base/bytes.h"
+#include "broker/base/fifo.h"
 #include "broker/base/ids.h"
 #include "broker/base/result.h"
 #include "broker/base/unique_function.h"
@@ -226,8 +226,8 @@ class Group {
   // Recovery.
   raft::EntryId base_;  // of the log in the journal
   raft::HardState hard_;
-  std::vector<raft::TermRun> older_;   // terms of entries behind base_ that are not in recovered_
-  std::deque<raft::Entry> recovered_;  // consecutive; with applied_ if that was in the journal, to the end
+  std::vector<raft::TermRun> older_;  // terms of entries behind base_ that are not in recovered_
+  Fifo<raft::Entry> recovered_;       // consecutive; with applied_ if that was in the journal, to the end
   std::size_t recovered_bytes_ = 0;
   std::vector<raft::Fault> faults_;  // ascending, all above applied_
   RaftIndex restored_;
@@ -244,10 +244,10 @@ class Group {
   bool needs_new_id_ = false;
   bool ended_ = false;
 
-  std::deque<InFlight> in_flight_;  // proposed here in this term, not applied
+  Fifo<InFlight> in_flight_;  // proposed here in this term, not applied
   std::size_t in_flight_bytes_ = 0;
-  std::deque<Later> later_;  // messages that wait for the disk
-  raft::HardState handed_;   // the last one given to the journal
+  Fifo<Later> later_;       // messages that wait for the disk
+  raft::HardState handed_;  // the last one given to the journal
   std::uint64_t durable_ = 0;
   std::uint64_t reset_write_ = 0;  // the write with the kReset of an installed state
   bool fetching_ = false;          // the machine was asked for a state

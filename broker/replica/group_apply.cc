@@ -83,7 +83,7 @@ void Group::role(const raft::SoftState& soft) {
 
 // Proposals of other terms are lost, or applied without this replica's doing.
 void Group::forget_in_flight(Term but) {
-  std::erase_if(in_flight_, [&](const InFlight& p) {
+  in_flight_.erase_if([&](const InFlight& p) {
     if (p.id.term == but) return false;
     in_flight_bytes_ -= p.bytes;
     return true;

@@ -199,12 +199,14 @@ void ConsumerHost::committed(std::uint64_t number) {
     mark();
   }
   while (!held_.empty() && held_.front().after <= committed_) {
-    send_all(held_.front().out);
+    Held held = std::move(held_.front());
     held_.pop_front();
+    send_all(held.out);
   }
   while (!confirmations_.empty() && confirmations_.front().after <= committed_) {
-    js_.router.send(stream_.account(), confirmations_.front().reply.text(), {}, std::string_view());
+    Bytes reply = std::move(confirmations_.front().reply);
     confirmations_.pop_front();
+    js_.router.send(stream_.account(), reply.text(), {}, std::string_view());
   }
 }
 

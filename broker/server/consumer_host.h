@@ -6,12 +6,12 @@
 //          followed by sends, a progress proposal and a timer.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "broker/api/responses.h"
+#include "broker/base/fifo.h"
 #include "broker/jetstream/consumer_leader.h"
 #include "broker/server/account.h"
 #include "broker/server/js_context.h"
@@ -86,8 +86,8 @@ class ConsumerHost final : public session::Listener, public InterestWatcher {
   std::optional<bool> push_interest_;  // as the leader was told
   std::string watched_;                // deliver subject in the account's watchers; empty = none
   std::uint64_t committed_ = 0;
-  std::deque<Held> held_;
-  std::deque<jetstream::AckConfirmation> confirmations_;
+  Fifo<Held> held_;
+  Fifo<jetstream::AckConfirmation> confirmations_;
   jetstream::ConsumerOutput out_;
   std::string scratch_;
   env::TimerId timer_ = 0;

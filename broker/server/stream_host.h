@@ -6,7 +6,6 @@
 // Memory:   at most limits::kInFlightBytesMax proposed and not applied; beyond, 429.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "broker/api/responses.h"
+#include "broker/base/fifo.h"
 #include "broker/jetstream/command.h"
 #include "broker/jetstream/consumer_leader.h"
 #include "broker/jetstream/stream_machine.h"
@@ -184,7 +184,7 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   jetstream::EntryBuilder builder_;
   PendingEntry batch_;
   bool queued_ = false;
-  std::deque<PendingEntry> pending_;
+  Fifo<PendingEntry> pending_;
   std::vector<std::pair<std::string, api::ApiError>> refusals_;  // sent at the end of the turn
   std::vector<std::pair<PendingEntry, Error>> failed_;           // batches, told at the end of the turn
   jetstream::Outcome outcome_;

@@ -61,6 +61,9 @@ class Core {
   /// Asks for votes now (first start, tests). No effect where a time-out had none either, nor within
   /// election_ticks of a sign of life of a leader or of a restart.
   void campaign();
+  /// A new group that has had no leader, with Config::order: a tick may make this node campaign. For a while,
+  /// then it is as any other.
+  bool never_led() const;
   /// Answers to Ready::loads; empty if the host cannot read them.
   void entries_loaded(const LoadRequest& request, std::vector<Entry> entries);
   /// Ready::install is done: state and `meta` (at or above what was asked) are durable.
@@ -137,6 +140,7 @@ class Core {
   void tally();
   bool electable() const;
   bool may_campaign() const;
+  unsigned turn(NodeId gone) const;
   bool promised_to_leader(NodeId candidate) const;
   void reset_election_timer();
   void tick_election();

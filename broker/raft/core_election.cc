@@ -42,8 +42,31 @@ void Core::become_leader() {
   append_as_leader(EntryType::kNoop, Bytes());
 }
 
+bool Core::never_led() const {
+  return cfg_.order && term_ == Term{0} && log_.last_id() == kNewGroup && clock_ < 2 * cfg_.election_ticks;
+}
+
+// Who campaigns first, as a number from 0: the living voters but `gone`, from one that the order names.
+unsigned Core::turn(NodeId gone) const {
+  std::vector<NodeId> voters;
+  std::size_t own = 0;
+  for (NodeId node : members_of(conf())) {
+    if (node == gone || !is_voter(conf(), node) || (node != cfg_.id && gone.v != 0 && !peer_alive(node)))
+      continue;
+    if (node == cfg_.id) own = voters.size();
+    voters.push_back(node);
+  }
+  if (voters.empty()) return 0;
+  std::size_t first = static_cast<std::size_t>(*cfg_.order % voters.size());
+  return static_cast<unsigned>((own + voters.size() - first) % voters.size());
+}
+
 void Core::reset_election_timer() {
   election_elapsed_ = 0;
+  if (never_led() && turn(NodeId{0}) == 0) {
+    election_timeout_ = 1;  // others may not know the group yet
+    return;
+  }
   // Always more than election_ticks: peers that heard the leader as late as this node did are out of
   // their promise when the request arrives.
   election_timeout_ = cfg_.election_ticks + 1 + static_cast<unsigned>(prng_.below(cfg_.election_ticks));

@@ -60,8 +60,10 @@ void Core::wake(bool by_message) {
     return;
   }
   promise_elapsed_ = cfg_.election_ticks;
-  // The silence has lasted already. Spread the followers over half a time-out.
-  unsigned left = 1 + static_cast<unsigned>(prng_.below(std::max(1u, cfg_.election_ticks / 2)));
+  // The silence has lasted already. One after the other, or spread over half a time-out.
+  unsigned half = std::max(1u, cfg_.election_ticks / 2);
+  unsigned left = 1 + (cfg_.order ? std::min(turn(leader_) * (half - half / 4), cfg_.election_ticks)
+                                  : static_cast<unsigned>(prng_.below(half)));
   election_elapsed_ = election_timeout_ - left;
 }
 

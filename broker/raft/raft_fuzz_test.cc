@@ -29,6 +29,7 @@ void FuzzWorld::add_node(NodeId id, const ConfState& conf) {
   c.memory_bytes_max = p.chance(1, 2) ? 100 : 1u << 20;
   c.apply_bytes_max = p.chance(1, 2) ? 50 : 1u << 20;
   if (plan_.sleep) c.hibernate_ticks = 15;
+  if (plan_.seed % 2 == 0) c.order = plan_.seed / 2;  // the same on all
   if (plan_.churn) {
     c.append_bytes_max = 1;
     c.in_flight_count_max = 1;

@@ -150,6 +150,7 @@ bool Scenario::setup(const std::string& verb, const Words& words) {
     config_.in_flight_count_max = number(value_of(words, "in_flight", "16"));
     config_.uncommitted_bytes_max = number(value_of(words, "uncommitted", "100000"));
     config_.memory_bytes_max = number(value_of(words, "memory", "100000"));
+    if (auto order = value_of(words, "order", ""); !order.empty()) config_.order = number(order);
     std::vector<NodeId> all = members_of(conf_);
     for (auto v : numbers(value_of(words, "others", ""))) all.push_back(NodeId{v});
     for (NodeId id : all) {

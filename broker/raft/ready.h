@@ -23,6 +23,10 @@ struct Config {
   unsigned lease_ticks = 7;      // a lease, counted from the sending of its heartbeat round. At most
                                  // election_ticks - 2, less the clock drift to be survived
   unsigned hibernate_ticks = 0;  // idle time before the group sleeps; 0 = never
+  // The same on all members, another one in each group: whose turn it is where all would do. Who is first
+  // campaigns at once in a new group, and first when the leader of a sleeping group is gone; members in step
+  // split their votes, and one time-out more is lost. Without it chance decides.
+  std::optional<std::uint64_t> order;
   std::size_t append_bytes_max = 1u << 20;        // payload of one append (one entry may exceed it)
   std::size_t in_flight_count_max = 256;          // appends per follower
   std::size_t in_flight_bytes_max = 8u << 20;     // payload per follower

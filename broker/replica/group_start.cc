@@ -418,13 +418,14 @@ void Group::start(store::Journal* journal) {
   c.hibernate_ticks = host_.tuning().hibernate_ticks;
   c.memory_bytes_max = host_.tuning().memory_bytes_max;
   c.uncommitted_bytes_max = std::size_t{256} << 20;
+  c.order = id_.v;
   core_ = std::make_unique<raft::Core>(c, start_state());
   raft::View v = core_->view();
   handed_ = {v.term, v.vote, v.commit};
   note_head();
   host_.add(*this);
   alive_conf_ = core_->conf();
-  if (alone()) core_->tick();  // nobody else to wait for
+  if (alone() || core_->never_led()) core_->tick();  // nobody else to wait for
 }
 
 }  // namespace weir::replica

@@ -9,6 +9,8 @@ namespace weir::replica {
 namespace {
 constexpr unsigned kRoundsPerTurn = 8;      // groups that go on and on leave the rest of the turn to others
 constexpr unsigned kTicksAtOnceMax = 1000;  // after a long pause
+constexpr std::size_t kEarlyMax = 1000;     // messages for groups that are not here yet
+constexpr Nanos kEarlyFor = kSecond;
 }  // namespace
 
 Host::Host(env::Env& env, Peers* peers, HostTuning tuning)
@@ -27,6 +29,7 @@ void Host::add(Group& group) {
   now_current();  // what is owed so far is not owed to it
   groups_[group.id()] = &group;
   for (NodeId node : alive_) group.peer_alive(node, true);
+  hand_early(group);
   mark(group);
 }
 
@@ -56,7 +59,29 @@ void Host::step(NodeId from, GroupId id, raft::Message message) {
 #ifndef WEIR_DEFECT_REPLICA_LATE_TICKS
   now_current();
 #endif
-  if (Group* g = find(id)) g->step(from, std::move(message));
+  if (Group* g = find(id)) {
+    g->step(from, std::move(message));
+  } else {
+    keep_early(from, id, std::move(message));
+  }
+}
+
+void Host::keep_early(NodeId from, GroupId id, raft::Message message) {
+  if (message.type != raft::MessageType::kPreVote && message.type != raft::MessageType::kVote) return;
+  Mono now = env_.clock.now();
+  while (!early_.empty() && (early_.size() >= kEarlyMax || now - early_.front().at > kEarlyFor)) {
+    early_.pop_front();
+  }
+  early_.push_back({now, from, id, std::move(message)});
+}
+
+void Host::hand_early(Group& group) {
+  Mono now = env_.clock.now();
+  std::erase_if(early_, [&](Early& e) {
+    if (e.group != group.id()) return false;
+    if (now - e.at <= kEarlyFor) group.step(e.from, std::move(e.message));
+    return true;
+  });
 }
 
 void Host::peer_alive(NodeId node, bool alive) {

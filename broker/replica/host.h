@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <set>
 #include <vector>
@@ -47,7 +48,8 @@ class Host {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
-  /// A message arrived on the link of node `from`; for a group that is not here it is dropped.
+  /// A message arrived on the link of node `from`; for a group that is not here it is dropped. Requests for
+  /// votes are kept for a moment: another node may hear of a new group first.
   void step(NodeId from, GroupId group, raft::Message message);
   /// Liveness of a node (Mesh): groups may sleep only beside nodes that are alive.
   void peer_alive(NodeId node, bool alive);
@@ -70,6 +72,8 @@ class Host {
   void mark(Group& group);
   /// Its ticks are wanted again if it needs them.
   void awaken(Group& group);
+  void keep_early(NodeId from, GroupId group, raft::Message message);
+  void hand_early(Group& group);
   void arm();
   void tick_all(unsigned ticks);
 
@@ -78,6 +82,13 @@ class Host {
   const HostTuning tuning_;
   Prng prng_;
   std::map<GroupId, Group*> groups_;
+  struct Early {
+    Mono at;
+    NodeId from;
+    GroupId group;
+    raft::Message message;
+  };
+  std::deque<Early> early_;  // for groups that are not here yet, oldest first
   std::set<NodeId> alive_;
   std::set<GroupId> awake_;  // to be ticked
   std::vector<Group*> dirty_, running_;

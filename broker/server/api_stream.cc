@@ -35,7 +35,9 @@ std::optional<ApiError> ApiServer::refuse_stream(const Account& account, const a
     return api::make_error(ErrCode::kStreamInvalidConfig, *reason);
   }
   const auto& limits = account.js_limits;
-  auto usage = js_.reserved(account);
+  // Counted over all streams of the account: only where somebody asks.
+  bool limited = limits.max_streams >= 0 || limits.max_store >= 0 || limits.max_memory >= 0;
+  auto usage = limited ? js_.reserved(account) : JetStream::Usage();
   if (!old && limits.max_streams >= 0 && usage.streams >= static_cast<std::size_t>(limits.max_streams)) {
     return api::make_error(ErrCode::kMaximumStreamsLimit);
   }
@@ -50,10 +52,11 @@ std::optional<ApiError> ApiServer::refuse_stream(const Account& account, const a
     return api::make_error(ErrCode::kAccountResourcesExceeded);
   }
   if (js_.context().cluster) return std::nullopt;  // the placement knows which nodes have room
+  if (want == 0) return std::nullopt;
   auto total = js_.usage(nullptr);
   std::uint64_t server_max = file ? js_.context().file_bytes_max : js_.context().memory_bytes_max;
   std::uint64_t server_used = (file ? total.reserved_storage : total.reserved_memory) - before;
-  if (want > 0 && server_used + want > server_max) return api::make_error(too_much);
+  if (server_used + want > server_max) return api::make_error(too_much);
   return std::nullopt;
 }
 

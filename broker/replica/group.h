@@ -266,5 +266,9 @@ class Group {
 
 /// Payload of a group's hard state record: the vote, and whether entries may be lost behind the last one.
 Bytes hard_state_bytes(NodeId vote, bool head_unknown);
+/// What is stored here cannot be read: it rotted, or its sectors failed.
+inline bool lost_by(const Error& why) {
+  return why.code == Code::kCorrupt || why.code == Code::kIo;
+}
 
 }  // namespace weir::replica

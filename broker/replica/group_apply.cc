@@ -37,7 +37,7 @@ bool Group::apply_one(const raft::Entry& e) {
     if (!*keep || why_stopped_) return false;
     if (!s) {
       // What is stored here rotted, or everybody stops at this entry: then nobody leads who would take it in.
-      needs_new_id_ = s.error().code == Code::kCorrupt && !alone();
+      needs_new_id_ = lost_by(s.error()) && !alone();
       stop(s.error());
       return false;
     }

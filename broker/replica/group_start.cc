@@ -227,7 +227,7 @@ Status Group::apply_recovered(const Entry& entry) {
   if (entry.type != EntryType::kNormal) return ok();
   Status s = machine_.apply(entry.index, entry.term, entry.payload, /*live=*/false);
   if (!s) {
-    needs_new_id_ = s.error().code == Code::kCorrupt && others_matter();
+    needs_new_id_ = lost_by(s.error()) && others_matter();
     stop(s.error());
   }
   return s;

@@ -162,7 +162,7 @@ void ApiServer::stream_applied(ApiRequest& r) {
   if (!group || !revision) return;
   GroupId id(static_cast<std::uint32_t>(*group));
   StreamHost* host = js_.find(id);
-  if (host && host->group().why_stopped()) {
+  if (host && host->group().why_stopped() && !host->group().needs_new_id()) {
     return fail(r, type, api::make_error(ErrCode::kStreamOfflineReason, host->offline_reason()));
   }
   if (host && host->group().leading() && host->machine().config_revision() >= *revision) {

@@ -108,7 +108,7 @@ std::map<std::string, Auditor::Picture> Auditor::audit(Workload& w) {
     if (!p) continue;
     events_.add("audit of " + s.settings.name + ": " + std::to_string(p->state.messages) +
                 " messages, last " + std::to_string(p->state.last));
-    for (const auto& [seq, m] : p->messages) s.seen("stored:", m, w.attempts());
+    for (const auto& [seq, m] : p->messages) s.seen("stored:", m, w.attempts(), w.now());
     s.audit(p->state, p->messages, w.attempts(), time_.now());
     out[s.settings.name] = std::move(*p);
   }

@@ -452,7 +452,8 @@ void Workload::published(StreamHistory& s, std::uint64_t attempt, std::uint64_t 
     a.refused = !a.acked;
     return;
   }
-  --a.unknown;
+  // Of an earlier life of the stream: the one that took it may have been deleted since, or be the one of now.
+  if (a.incarnation == s.incarnation) --a.unknown;
   ++counts.acked;
   // Sent again because its first answer was lost: the same acknowledgement comes twice.
   if (!a.msg_id.empty() && prng_.chance(1, 10)) retry_.push_back(attempt);
@@ -476,21 +477,22 @@ void Workload::read(SimClient& c, StreamHistory& s) {
       if (r->err_code == kNoMessage || r->code) return;
       auto m = message_of(*r);
       if (!m) return verdict_.fail("MSG.GET without a message");
-      s.seen("get:", *m, attempts_);
+      s.seen("get:", *m, attempts_, now());
     });
   }
   ++in_flight_;
-  c.request("$JS.API.DIRECT.GET." + s.settings.name, "", body, kRequestTimeout,
-            [this, &s, life](Answer a, const Delivered& d) {
-              --in_flight_;
-              if (a != Answer::kReply || s.incarnation != life || s.life != StreamHistory::Life::kLive || s.lost)
-                return;
-              if (d.status() != 0) return;
-              auto m = message_of_direct(d);
-              if (!m) return verdict_.fail("a direct get without its headers");
-              if (options_.cluster && s.of_earlier_life(*m, attempts_)) return;  // a node behind the others
-              s.seen("direct get:", *m, attempts_);
-            });
+  c.request(
+      "$JS.API.DIRECT.GET." + s.settings.name, "", body, kRequestTimeout,
+      [this, &s, life](Answer a, const Delivered& d) {
+        --in_flight_;
+        if (a != Answer::kReply || s.incarnation != life || s.life != StreamHistory::Life::kLive || s.lost)
+          return;
+        if (d.status() != 0) return;
+        auto m = message_of_direct(d);
+        if (!m) return verdict_.fail("a direct get without its headers");
+        if (options_.cluster && s.of_earlier_life(*m, attempts_)) return;  // a node behind the others
+        s.seen("direct get:", *m, attempts_, now());
+      });
 }
 
 void Workload::delete_message(SimClient& c, StreamHistory& s) {

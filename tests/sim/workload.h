@@ -101,6 +101,8 @@ class Workload {
             std::function<void()> done);
   void delivered(SimClient& c, const std::string& consumer, const Delivered& m, Mono asked, bool ack_all);
 
+  Mono now() const { return time_.now(); }
+
  private:
   using Done = std::function<void(const ApiReply*)>;  // null: no answer
 
@@ -128,7 +130,6 @@ class Workload {
                    const char* word, bool confirm);
   StreamHistory* stream_named(const std::string& name);
   std::string subject_of(const StreamHistory& s);
-  Mono now() const { return time_.now(); }
 
   env::testing::SimTime& time_;
   WorkloadOptions options_;

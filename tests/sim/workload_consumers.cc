@@ -124,7 +124,7 @@ void Workload::delivered(SimClient& c, const std::string& consumer, const Delive
   if (!s || s->life != StreamHistory::Life::kLive) return;
   ++counts.deliveries;
   std::uint64_t seq = at->stream_seq.v;
-  s->seen("delivery:", {seq, m.subject, m.headers, m.payload}, attempts_);
+  s->seen("delivery:", {seq, m.subject, m.headers, m.payload}, attempts_, now());
   // What a leader that is one no more pushed before may be overtaken by its successor's confirmations.
   if (options_.cluster && it->second.settings.push) asked = Mono{};
   it->second.delivered(seq, m.subject, at->deliveries, asked);

@@ -79,6 +79,11 @@ void StreamHistory::changed(const StreamSettings& to) {
   uncertain_ = false;
 }
 
+// A send whose answer did not come may arrive at any later time: beyond the window it is another message.
+bool StreamHistory::within_window(const Attempt& a, Mono now) const {
+  return !a.msg_id.empty() && !clocks_jump && now - a.first_sent < settings.duplicate_window;
+}
+
 std::uint64_t StreamHistory::size_of(std::size_t subject, std::size_t headers, std::size_t payload) const {
   // docs/formats: what nats-server counts, for file and for memory.
   if (settings.file) return 30 + subject + (headers ? 4 + headers : 0) + payload;
@@ -104,7 +109,7 @@ void StreamHistory::acked(Attempt& a, std::uint64_t seq, bool duplicate, std::ui
     return fail("sequence " + std::to_string(seq) + " shows message " + std::to_string(it->second) +
                 " and was acknowledged for " + what);
   a.seqs.insert(seq);
-  if (!a.msg_id.empty() && a.seqs.size() > 1 && !clocks_jump)
+  if (a.seqs.size() > 1 && within_window(a, now))
     return fail(what + " with one Msg-Id is at " + std::to_string(a.seqs.size()) + " sequences");
   a.acked = true;
   a.acked_at = now;
@@ -113,7 +118,7 @@ void StreamHistory::acked(Attempt& a, std::uint64_t seq, bool duplicate, std::ui
 }
 
 void StreamHistory::seen(const std::string& by, const SeenMessage& m,
-                         std::map<std::uint64_t, Attempt>& attempts) {
+                         std::map<std::uint64_t, Attempt>& attempts, Mono now) {
   std::string where = by + " sequence " + std::to_string(m.seq);
   auto it = attempts.find(attempt_of(m.payload));
   if (it == attempts.end()) return fail(where + ": content that nobody sent: " + m.payload.substr(0, 60));
@@ -130,7 +135,7 @@ void StreamHistory::seen(const std::string& by, const SeenMessage& m,
   if (!fresh && old->second != a.id) return fail(what + ", before it was " + std::to_string(old->second));
   if (a.incarnation != incarnation) return;  // it may be in both lives
   a.seqs.insert(m.seq);
-  if (!a.msg_id.empty() && a.seqs.size() > 1 && !clocks_jump)
+  if (a.seqs.size() > 1 && within_window(a, now))
     return fail(what + ", its Msg-Id is at another sequence too");
   if (a.seqs.size() > a.sends) return fail(what + ", more often than it was sent");
 }

@@ -83,7 +83,8 @@ class StreamHistory {
   /// Where the floor of acknowledged sequences stands; taken when a publish is sent.
   std::uint64_t floor() const { return acked_max_; }
   void acked(Attempt& a, std::uint64_t seq, bool duplicate, std::uint64_t floor_at_send, Mono now);
-  void seen(const std::string& by, const SeenMessage& m, std::map<std::uint64_t, Attempt>& attempts);
+  void seen(const std::string& by, const SeenMessage& m, std::map<std::uint64_t, Attempt>& attempts,
+            Mono now);
 
   /// A message of a stream of the same name that was deleted since.
   bool of_earlier_life(const SeenMessage& m, const std::map<std::uint64_t, Attempt>& attempts) const;
@@ -137,6 +138,7 @@ class StreamHistory {
   void audit_gaps(const StreamState& state, const std::map<std::uint64_t, Attempt>& attempts) const;
   void audit_cas(const std::map<std::uint64_t, SeenMessage>& present,
                  const std::map<std::uint64_t, Attempt>& attempts) const;
+  bool within_window(const Attempt& a, Mono now) const;
   std::uint64_t size_of(std::size_t subject, std::size_t headers, std::size_t payload) const;
 
   const unsigned number_;

@@ -104,9 +104,10 @@ struct MetaPeersCommand {  // also kMetaResetStream, kMetaReleasePeers, which ig
   NodeId preferred;
 };
 struct MetaRenewCommand {
-  GroupId group;           // 0 = every replicated memory stream that has a replica on the node
-  NodeId replica;          // group 0: the node; otherwise the replica id to give up
-  std::uint64_t boot = 0;  // group 0: number of the node's start; done once for each
+  GroupId group;               // 0 = every replicated memory stream that has a replica on the node
+  NodeId replica;              // group 0: the node; otherwise the replica id to give up
+  std::uint64_t boot = 0;      // group 0: number of the node's start; done once for each
+  std::uint64_t expected = 0;  // else: MetaStream::peers_revision that it was decided for; 0 = any
 };
 
 /// One command inside an entry, not decoded yet.

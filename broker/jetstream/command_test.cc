@@ -56,7 +56,7 @@ Bytes every_command() {
   b.meta_register_node(n);
   b.meta_remove_node(NodeId(1u << 24));
   b.meta_set_peers({GroupId(300), 7, {NodeId(1u << 24)}, NodeId(0)});
-  b.meta_renew_replicas({GroupId(0), NodeId(1u << 24), 9});
+  b.meta_renew_replicas({GroupId(0), NodeId(1u << 24), 9, 0});
   b.meta_reset_stream({GroupId(2), 8, {}, NodeId(0)});
   EXPECT_EQ(b.count(), 16u);
   return b.finish(Wall{0x0102030405060708});
@@ -156,10 +156,11 @@ TEST(Command, Golden) {
             "01"
             "0000000100000000"
             "0000000000000000"
-            "460a"
+            "460b"
             "00"
             "0000000100000000"
             "09"
+            "00"
             "4703"
             "02"
             "08"
@@ -325,8 +326,8 @@ TEST(Command, BadValuesAreRefused) {
   EXPECT_TRUE(body(CommandType::kMetaRemoveNode, node));
   EXPECT_FALSE(body(CommandType::kMetaRemoveNode, replica)) << "not a node";
   EXPECT_FALSE(body(CommandType::kMetaRemoveNode, std::string(8, '\0')));
-  EXPECT_TRUE(body(CommandType::kMetaRenewReplicas, "\x02" + replica + "\x01"));
-  EXPECT_FALSE(body(CommandType::kMetaRenewReplicas, std::string(1, '\0') + replica + "\x01"));
+  EXPECT_TRUE(body(CommandType::kMetaRenewReplicas, "\x02" + replica + "\x01\x05"));
+  EXPECT_FALSE(body(CommandType::kMetaRenewReplicas, std::string(1, '\0') + replica + "\x01\x05"));
   EXPECT_FALSE(body(CommandType::kMetaSetPeers, "\x02\x01\x00"sv)) << "no peers";
   EXPECT_TRUE(body(CommandType::kMetaResetStream, "\x02\x01\x00"sv));
   EXPECT_FALSE(body(CommandType::kMetaResetStream, "\x00\x01\x00"sv)) << "no group";

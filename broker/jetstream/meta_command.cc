@@ -111,6 +111,7 @@ void EntryBuilder::meta_renew_replicas(const MetaRenewCommand& c) {
   b.append_varint(c.group.v);
   b.append_u64(c.replica.v);
   b.append_varint(c.boot);
+  b.append_varint(c.expected);
   put(CommandType::kMetaRenewReplicas, b);
 }
 
@@ -176,6 +177,7 @@ Result<MetaRenewCommand> decode_meta_renew(const Command& c) {
   m.group = read_group(r);
   m.replica = NodeId(r.u64());
   m.boot = r.varint();
+  m.expected = r.varint();
   bool whole = m.group.v == 0;
   if (!r.done() || node_of(m.replica).v == 0 || (whole && !is_node(m.replica)))
     return malformed("renew replicas");

@@ -121,9 +121,9 @@ struct Meta {
     b.meta_release_peers({group, expected != 0 ? expected : peers_revision(group), {}, {}});
     return run(b);
   }
-  std::string renew(GroupId group, NodeId replica, std::uint64_t boot = 0) {
+  std::string renew(GroupId group, NodeId replica, std::uint64_t boot = 0, std::uint64_t expected = 0) {
     EntryBuilder b;
-    b.meta_renew_replicas({group, replica, boot});
+    b.meta_renew_replicas({group, replica, boot, expected});
     return run(b);
   }
   std::uint64_t peers_revision(GroupId group) const {

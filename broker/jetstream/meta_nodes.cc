@@ -200,6 +200,10 @@ void MetaState::renew(const MetaRenewCommand& c, MetaOutcome& out) {
   } else {
     auto stream = by_group_.find(c.group);
     if (stream == by_group_.end()) return;
+    if (c.expected != 0 && c.expected != stream->second->peers_revision) {
+      out.error = api::make_error(ErrCode::kClusterServerMemberChangeInflight);
+      return;
+    }
     auto& peers = stream->second->peers;
     auto at = std::find(peers.begin(), peers.end(), c.replica);
     auto& leaving = stream->second->leaving;

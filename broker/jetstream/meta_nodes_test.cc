@@ -168,6 +168,7 @@ TEST(MetaNodes, AReplicaThatLeavesStaysUntilItsLeaderSaysSo) {
   EXPECT_EQ(m.peers(g), (std::vector<NodeId>{node(1), node(2), node(3)})) << "with what they promised";
   EXPECT_TRUE(m.state->parting().empty());
   m.update("A", c, {node(2)});
+  EXPECT_EQ(m.renew(g, node(1), 0, before), kChanged) << "decided for other members";
   EXPECT_EQ(m.renew(g, node(1)), "peers 2") << "it lost what it promised";
   EXPECT_EQ(m.state->find(g)->leaving, std::vector<NodeId>{node(3)});
   EXPECT_EQ(m.add_node(node(7), "n3", node(3)), "node 1 2") << "its store is gone";

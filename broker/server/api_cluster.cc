@@ -7,6 +7,7 @@
 #include "broker/api/pub_ack.h"
 #include "broker/base/text.h"
 #include "broker/base/varint.h"
+#include "broker/proto/headers.h"
 #include "broker/server/api_server.h"
 #include "broker/server/cluster_side.h"
 #include "broker/server/stream_host.h"
@@ -65,6 +66,13 @@ void ApiServer::pass_ack(Account& account, std::string_view stream, const sessio
       m.shared);
 }
 
+// A direct get is answered with a message, so it is refused as one that nobody serves.
+void ApiServer::refuse(const ApiRequest& r, const Route& route) {
+  if (route.scope != Scope::kReplica) return fail(r, route.type, ErrCode::kClusterNotAvail);
+  std::string block = proto::HeaderBuilder(503).take();
+  if (!r.reply.empty()) router_.send(*r.account, r.reply, {}, block, block.size());
+}
+
 bool ApiServer::pass_on(ApiRequest& r, const Route& route) {
   ClusterSide* cluster = js_.context().cluster;
   if (route.scope == Scope::kHere) return false;
@@ -76,8 +84,8 @@ bool ApiServer::pass_on(ApiRequest& r, const Route& route) {
     StreamHost* host = s ? js_.find(s->group) : nullptr;
     if (s) {
       here = host && host->group().leading();
-      bool replica =
-          route.scope == Scope::kReplica && host && host->group().started() && !host->group().empty();
+      bool replica = route.scope == Scope::kReplica && host && host->group().started() &&
+                     !host->group().empty() && !host->damaged();
       if (here || replica || (host && host->group().why_stopped() && host->group().alone())) return false;
       to = cluster->leader_of(s->group);
     } else if (here) {
@@ -86,12 +94,12 @@ bool ApiServer::pass_on(ApiRequest& r, const Route& route) {
   }
   if (here) return false;
   if (to.v != 0 && to != js_.self() && cluster->connected(to)) {
-    if (r.hops >= kForwardsMax || !send_on(to, r)) fail(r, route.type, ErrCode::kClusterNotAvail);
+    if (r.hops >= kForwardsMax || !send_on(to, r)) refuse(r, route);
     return true;
   }
   if (r.since.ns == 0) r.since = env_.clock.now();
   if (env_.clock.now() - r.since > kHoldFor || held_.size() >= kHeldMax) {
-    fail(r, route.type, ErrCode::kClusterNotAvail);
+    refuse(r, route);
   } else {
     hold(std::move(r));
   }

@@ -79,6 +79,7 @@ class ApiServer {
 
   // api_cluster.cc
   /// True: the request is on its way to another node, waits for a leader, or was refused.
+  void refuse(const ApiRequest& r, const Route& route);
   bool pass_on(ApiRequest& r, const Route& route);
   bool wait_for_start(ApiRequest& r, const Route& route);
   bool send_on(NodeId to, const ApiRequest& r);

@@ -82,6 +82,9 @@ class JetStream final {
   /// The journal failed for good.
   bool failed() const { return journal_ && journal_->failed(); }
 
+  /// Others have what this replica lost: it begins anew, when its stream can do without it for so long.
+  void replica_damaged(const StreamHost& host);
+  static void hand_over(replica::Group& group);
   /// A host that stopped for good: this node asks others for the stream.
   void drop_useless(GroupId group);
 

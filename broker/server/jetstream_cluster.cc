@@ -262,20 +262,27 @@ cluster::PlaceRules JetStream::place_rules() const {
 }
 
 void JetStream::hand_over() {
-  auto give = [](replica::Group& group) {
-    if (!group.leading()) return;
-    NodeId best;
-    RaftIndex match;
-    for (const auto& peer : group.core()->peers()) {
-      if (peer.voter && peer.active && (best.v == 0 || peer.match > match)) {
-        best = peer.id;
-        match = peer.match;
-      }
+  for (auto& [id, stream] : streams_) hand_over(stream->group());
+  hand_over(meta_->group());
+}
+
+void JetStream::hand_over(replica::Group& group) {
+  if (!group.leading()) return;
+  NodeId best;
+  RaftIndex match;
+  for (const auto& peer : group.core()->peers()) {
+    if (peer.voter && peer.active && (best.v == 0 || peer.match > match)) {
+      best = peer.id;
+      match = peer.match;
     }
-    if (best.v != 0) group.transfer_leadership(best);
-  };
-  for (auto& [id, stream] : streams_) give(stream->group());
-  give(meta_->group());
+  }
+  if (best.v != 0) group.transfer_leadership(best);
+}
+
+void JetStream::replica_damaged(const StreamHost& host) {
+  const MetaStream* s = meta_->state().find(host.group_id());
+  if (!s || !renewals_ || host.group().alone() || renewals_->wants(s->group, host.group().self())) return;
+  replica_useless(*s);
 }
 
 // ---- publishes -----------------------------------------------------------------------------------

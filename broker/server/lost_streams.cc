@@ -41,6 +41,7 @@ void LostStreams::work() {
   std::map<GroupId, Mono> before = std::exchange(leaderless_, {});
   for (const StreamHost* host : js_.all_streams()) {
     const replica::Group& group = host->group();
+    if (host->damaged()) js_.replica_damaged(*host);
     if (group.leading() || group.leader().v != 0 || group.why_stopped()) continue;
     auto it = before.find(host->group_id());
     Mono since = it == before.end() ? now : it->second;

@@ -5,8 +5,9 @@
 //          came back under its name; most replicas of a memory stream forgot, and cannot elect a leader ever.
 //          A stream on files that most of its replicas cannot read stays as it is, for an operator to decide.
 // How:     a replica without a leader that has no state, or none that can count, says so to the leader of the
-//          meta group every second. When each replica that is wanted or about to leave has said it, the meta
-//          group resets the stream: another group under the same name.
+//          meta group every second. (The same walk over the streams finds those with damaged files.) When
+//          each replica that is wanted or about to leave has said it, the meta group resets the stream:
+//          another group under the same name.
 #pragma once
 
 #include <map>

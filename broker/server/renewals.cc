@@ -1,6 +1,9 @@
 #include "broker/server/renewals.h"
 
+#include <algorithm>
+
 #include "broker/base/varint.h"
+#include "broker/raft/confchange.h"
 #include "broker/server/cluster_side.h"
 #include "broker/server/jetstream.h"
 
@@ -11,6 +14,12 @@ using jetstream::MetaStream;
 namespace {
 constexpr Nanos kAskTimeout = 2 * kSecond;
 constexpr Nanos kAskAgain = kSecond;
+
+std::vector<Bytes> body_of(BytesBuilder& b) {
+  std::vector<Bytes> body;
+  body.push_back(b.freeze());
+  return body;
+}
 }  // namespace
 
 Renewals::Renewals(env::Env& env, JetStream& js) : env_(env), js_(js) {
@@ -42,15 +51,15 @@ void Renewals::work() {
 }
 
 void Renewals::ask(GroupId group, NodeId replica) {
+  StreamHost* host = js_.find(group);
+  if (host && host->group().leading()) return JetStream::hand_over(host->group());
   if (js_.meta().leading()) return propose(js_.self(), group, replica, [](Result<Bytes>) {});
   NodeId leader = js_.meta_leader();
   if (leader.v == 0 || !js_.context().cluster->connected(leader)) return;
   BytesBuilder q;
   q.append_varint(group.v);
   q.append_u64(replica.v);
-  std::vector<Bytes> body;
-  body.push_back(q.freeze());
-  js_.context().cluster->mesh().ask(leader, cluster::Method::kRenew, std::move(body), kAskTimeout,
+  js_.context().cluster->mesh().ask(leader, cluster::Method::kRenew, body_of(q), kAskTimeout,
                                     [](Result<Bytes>) {});  // the meta state tells
 }
 
@@ -70,11 +79,39 @@ void Renewals::propose(NodeId node, GroupId group, NodeId replica, cluster::Mesh
   NodeId leader = js_.context().cluster->leader_of(group);
   if (leader.v == 0 || leader == node_of(node))
     return reply(Error(Code::kUnavailable, "no other replica leads the stream"));
-  env_.log.info("stream " + s->account + "/" + s->config.name + ": the replica on " +
-                js_.context().cluster->name_of(node) + " begins anew, what it had is damaged");
   jetstream::MetaRenewCommand c;
   c.group = group;
   c.replica = replica;
+  c.expected = s->peers_revision;
+  auto decide = [this, c, reply = std::move(reply),
+                 alive = std::weak_ptr<int>(alive_)](Result<Bytes> members) mutable {
+    if (alive.expired()) return;
+    if (!members) return reply(members.error());
+    auto conf = raft::decode_conf(members->span());
+    if (!conf) return reply(conf.error());
+    renew(c, *conf, std::move(reply));
+  };
+  if (leader == js_.self()) return decide(StateServer::members(js_, group));
+  BytesBuilder q;
+  q.append_varint(group.v);
+  js_.context().cluster->mesh().ask(leader, cluster::Method::kGroupMembers, body_of(q), kAskTimeout,
+                                    std::move(decide));
+}
+
+// One voter after the other: the next one when the last one's successor votes.
+void Renewals::renew(const jetstream::MetaRenewCommand& c, const raft::ConfState& conf,
+                     cluster::Mesh::Reply reply) {
+  const MetaStream* s = js_.meta().state().find(c.group);
+  if (!s || s->peers_revision != c.expected)
+    return reply(Error(Code::kUnavailable, "the stream's replicas have changed"));
+  std::vector<NodeId> voters = conf.voters, wanted = s->peers;
+  std::sort(voters.begin(), voters.end());
+  std::sort(wanted.begin(), wanted.end());
+  bool settled = voters == wanted && conf.outgoing.empty();
+  if (raft::is_voter(conf, c.replica) && !settled)
+    return reply(Error(Code::kUnavailable, "a change of members is under way"));
+  env_.log.info("stream " + s->account + "/" + s->config.name + ": the replica on " +
+                js_.context().cluster->name_of(node_of(c.replica)) + " begins anew, what it had is damaged");
   js_.meta().propose([&](jetstream::EntryBuilder& b) { b.meta_renew_replicas(c); },
                      [reply = std::move(reply)](const jetstream::MetaOutcome&) mutable { reply(Bytes()); });
 }

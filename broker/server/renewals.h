@@ -3,9 +3,9 @@
 // Room:    shell. Thread: the shard. Owner: JetStream, in a cluster.
 // When:    a stream's files or log are damaged so that the replica cannot go on, and others have the data.
 // How:     the node asks the leader of the meta group, which gives a new id only while the stream has a
-// leader
-//          on another node: then a majority works without this replica. Until then, and while the new one
-//          learns, what was damaged stays on the disk as it is.
+//          leader on another node and its voters are those that are wanted: one begins anew after the other,
+//          and a majority works without it. Until then it goes on if it can; what it has stays on the disk
+//          until the new one has a state.
 #pragma once
 
 #include <map>
@@ -13,6 +13,8 @@
 
 #include "broker/cluster/mesh.h"
 #include "broker/env/env.h"
+#include "broker/jetstream/command.h"
+#include "broker/raft/confchange.h"
 
 namespace weir::server {
 
@@ -38,6 +40,7 @@ class Renewals {
   void ask(GroupId group, NodeId replica);
   void on_ask(NodeId from, const Bytes& body, cluster::Mesh::Reply reply);
   void propose(NodeId node, GroupId group, NodeId replica, cluster::Mesh::Reply reply);
+  void renew(const jetstream::MetaRenewCommand& c, const raft::ConfState& conf, cluster::Mesh::Reply reply);
 
   env::Env& env_;
   JetStream& js_;

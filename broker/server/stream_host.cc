@@ -99,8 +99,8 @@ void StreamHost::end_consumers(jetstream::ConsumerEnd why) {
   consumers_by_id_.clear();
 }
 
-// Whether a fail-over can happen decides what consumers may send before it is committed. They go on: what they
-// proposed and was not applied yet is known to them alone.
+// Whether a fail-over can happen decides what consumers may send before it is committed. They go on: what
+// they proposed and was not applied yet is known to them alone.
 void StreamHost::members_changed(const raft::ConfState&) {
   for (auto& [name, consumer] : consumers_) consumer->members_changed(group_.alone());
 }

@@ -50,6 +50,8 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   void damaged(const store::JournalFault& fault) { group_.damaged(fault); }
   /// See replica::Group.
   void release_restored() { group_.release_restored(); }
+  /// Some of its files cannot be read.
+  bool damaged() const { return file_ && file_->damaged(); }
   /// Ends recovery: subscribes, starts consumers.
   void start();
 

@@ -47,6 +47,8 @@ class FileStore : public MessageStore {
   virtual bool checkpointing() const = 0;
   /// Bytes of messages that only memory and journal hold.
   virtual std::size_t unflushed_bytes() const = 0;
+  /// A part of a segment could not be read, or is not what was written, since this was opened.
+  virtual bool damaged() const = 0;
   /// Removes this generation's segments and catalog keys, and applies the owner's edits, in one step (the
   /// stream was deleted, or another generation took over). The object is dead afterwards: only its
   /// destructor may be called. A running checkpoint ends with kUnavailable.

@@ -35,6 +35,7 @@ class FileStoreImpl final : public CoreStore<FileStore> {
   void checkpoint(std::vector<CatalogEdit> owner_edits, env::DiskDone done) override;
   bool checkpointing() const override { return job_ != nullptr; }
   std::size_t unflushed_bytes() const override;
+  bool damaged() const override { return core_.sealed().reader().damaged(); }
   void destroy(std::vector<CatalogEdit> owner_edits, env::DiskDone done) override;
 
  private:

@@ -29,6 +29,7 @@ std::string segment_file_name(std::uint64_t number) {
 }
 
 Error SegmentReader::at(const Error& e, const Segment& s, std::uint64_t offset) const {
+  if (e.code == Code::kCorrupt && damaged_) *damaged_ = true;
   return e.within(path(s) + " at byte " + std::to_string(offset));
 }
 
@@ -41,7 +42,10 @@ Result<std::string> SegmentReader::read(const Segment& s, std::uint64_t offset, 
   }
   std::string out(size, '\0');
   auto n = (*file)->read(offset, {reinterpret_cast<std::uint8_t*>(out.data()), out.size()});
-  if (!n) return at(n.error(), s, offset);
+  if (!n) {
+    if (damaged_) *damaged_ = true;
+    return at(n.error(), s, offset);
+  }
   if (*n != size) return at({Code::kCorrupt, "file ends early"}, s, offset);
   return out;
 }

@@ -5,6 +5,7 @@
 // Errors:   kCorrupt and kIo name file and offset.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -48,11 +49,17 @@ class SegmentReader {
  public:
   SegmentReader() = default;
   SegmentReader(env::Disk& disk, BlockCache& cache, GroupId group, std::string dir)
-      : disk_(&disk), cache_(&cache), group_(group), dir_(std::move(dir)) {}
+      : disk_(&disk),
+        cache_(&cache),
+        group_(group),
+        dir_(std::move(dir)),
+        damaged_(std::make_shared<std::atomic<bool>>(false)) {}
 
   std::string path(const Segment& s) const { return dir_ + "/" + segment_file_name(s.file); }
   GroupId group() const { return group_; }
   const std::string& dir() const { return dir_; }
+  /// Something of these files could not be read, or was not what was written. Any thread.
+  bool damaged() const { return damaged_ && damaged_->load(std::memory_order_relaxed); }
   env::Disk& disk() const { return *disk_; }
   BlockCache& cache() const { return *cache_; }
 
@@ -78,6 +85,7 @@ class SegmentReader {
   BlockCache* cache_ = nullptr;
   GroupId group_;
   std::string dir_;
+  std::shared_ptr<std::atomic<bool>> damaged_;
 };
 
 }  // namespace weir::store

@@ -93,7 +93,7 @@ Bytes made(Input& in) {
     default: {
       GroupId group(in.below(5));
       NodeId n = node(1 + in.below(5));
-      b.meta_renew_replicas({group, group.v == 0 ? n : replica_id(n, in.below(3)), in.below(4)});
+      b.meta_renew_replicas({group, group.v == 0 ? n : replica_id(n, in.below(3)), in.below(4), in.below(3)});
     }
   }
   return b.finish(Wall{1000});

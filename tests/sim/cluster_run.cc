@@ -12,8 +12,9 @@ namespace weir::sim {
 
 namespace {
 
-constexpr Nanos kFoundLimit = 15 * kSecond;     // from the last first start to the first stream
-constexpr Nanos kWritableLimit = 5 * kSecond;   // P8
+constexpr Nanos kFoundLimit = 15 * kSecond;    // from the last first start to the first stream
+constexpr Nanos kWritableLimit = 5 * kSecond;  // P8
+constexpr Nanos kSlowRest = 5 * kSecond;
 constexpr Nanos kConvergeLimit = 60 * kSecond;  // replicas agree, also one that began with an empty disk
 constexpr Nanos kProbeTimeout = kSecond;
 constexpr unsigned kProberNumber = 100;
@@ -67,6 +68,8 @@ class ClusterRun {
 
 NetOptions cluster_net_options(Prng& prng) {
   NetOptions o = net_options(prng);
+  // What faults piled up between two nodes has to go through in seconds.
+  if (o.delay_max > 5 * kMillisecond) o.window = std::max<std::size_t>(o.window, 256 * 1024);
   o.piece_max = std::max<std::size_t>(o.piece_max, 100);
   o.window = std::max<std::size_t>(o.window, 16 * 1024);
   return o;
@@ -242,7 +245,9 @@ void ClusterRun::wait_writable(bool measure) {
     }
     if (kv_->live()) (*waiting)["KV through " + n->name()];
   }
-  while (!verdict_.failed() && !waiting->empty() && time_.now() - began < kWritableLimit) {
+  // What was sent over slow ways is still under way, in front of all that follows.
+  Nanos limit = kWritableLimit + (faults_->counts[static_cast<std::size_t>(Fault::kSlow)] ? kSlowRest : 0);
+  while (!verdict_.failed() && !waiting->empty() && time_.now() - began < limit) {
     for (std::size_t i = 0; i < probers_.size(); ++i) {
       if (probers_[i]->connected()) probe(waiting, i);
     }

@@ -143,6 +143,10 @@ void BrokerProcess::log_jetstream() {
 void BrokerProcess::announce() {
   if (auto client = node_->client_endpoint()) {
     log_.info("Listening for client connections on " + env::to_string(*client));
+    if (options_.tls.present) {
+      log_.info(options_.allow_non_tls ? "TLS available for client connections"
+                                       : "TLS required for client connections");
+    }
   }
   if (!options_.ports_file_dir.empty()) {
     if (Status s = ports_file_.write(options_.ports_file_dir, program_, ports()); !s) {
@@ -165,7 +169,8 @@ Ports BrokerProcess::ports() const {
     return out;
   };
   Ports out;
-  if (auto client = node_->client_endpoint()) out.emplace_back("nats", urls("nats://", *client));
+  if (auto client = node_->client_endpoint())
+    out.emplace_back("nats", urls(options_.tls.present ? "tls://" : "nats://", *client));
   if (http_) out.emplace_back("monitoring", urls("http://", http_->endpoint()));
   if (auto cluster = node_->cluster_endpoint()) out.emplace_back("cluster", urls("nats://", *cluster));
   return out;

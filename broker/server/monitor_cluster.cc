@@ -66,7 +66,8 @@ void MonitorView::add_cluster(api::Varz& v) const {
   v.cluster.host = c.host;
   auto at = n_.mesh->endpoint();
   v.cluster.port = at ? at->port : c.port;
-  Nanos timeout = c.auth_timeout > 0 ? c.auth_timeout : kDefaultAuthTimeout;
+  Nanos timeout = c.tls.present ? c.tls.timeout + kSecond : kDefaultAuthTimeout;
+  if (c.auth_timeout > 0) timeout = c.auth_timeout;
   v.cluster.auth_timeout = static_cast<double>(timeout) / static_cast<double>(kSecond);
   if (c.tls.present) {
     v.cluster.tls_required = v.cluster.tls_verify = true;

@@ -1,11 +1,13 @@
 """nats-py against the broker: the programs that guides show, pull and push, headers, key-value."""
 
 import asyncio
+import ssl
 import sys
 import unittest
 
 sys.path.insert(0, __file__.rsplit("/py/", 1)[0] + "/lib")
 from broker import Broker  # noqa: E402
+from certificates import Authority  # noqa: E402
 
 import nats  # noqa: E402
 from nats.aio.client import Client as NATS  # noqa: E402
@@ -55,6 +57,29 @@ class Guide(WithBroker):
         ack = await js.publish("events.user.signup", b'{"user_id": 123}')
         self.assertEqual((ack.seq, ack.stream), (1, "EVENTS"))
         await nc.close()
+
+
+class Tls(unittest.IsolatedAsyncioTestCase):
+    async def test_publish_over_tls(self):
+        with Authority() as ca:
+            pair = ca.issue("app", usage="clientAuth")
+            server = ca.issue("server", usage="serverAuth")
+            for more in ("", "verify: true", "handshake_first: true", "handshake_first: auto"):
+                context = ssl.create_default_context(cafile=str(ca.ca))
+                context.load_cert_chain(*map(str, pair))
+                with Broker(ca.block(server, more)) as broker:
+                    nc = await nats.connect(
+                        "tls://localhost:%d" % broker.port,
+                        tls=context,
+                        tls_handshake_first=more == "handshake_first: true",
+                    )
+                    js = nc.jetstream()
+                    await js.add_stream(name="S", subjects=["s"])
+                    for size in (0, 1, 100_000, 1_000_000):
+                        await js.publish("s", b"x" * size)
+                    got = await js.get_msg("S", seq=4)
+                    self.assertEqual(got.data, b"x" * 1_000_000)
+                    await nc.close()
 
 
 class Core(WithBroker):

@@ -372,6 +372,38 @@ TEST(NodeCluster, ARunningNodeIsRemovedAndStartedAgain) {
   EXPECT_EQ(c.publish("S.a"), 11);
 }
 
+TEST(NodeCluster, ARunningNodeIsRemovedAndHandsOverAllItHolds) {
+  Site w;
+  w.start();
+  ClusterClient c(w, 0), sys(w, 0);
+  ASSERT_TRUE(c.login());
+  ASSERT_TRUE(sys.login("sys"));
+  constexpr int kStreams = 40;  // more than are moved at once
+  auto name = [](int i) { return "R" + std::to_string(i); };
+  for (int i = 0; i < kStreams; ++i) {
+    EXPECT_EQ(c.create_stream(name(i), 1, ",\"placement\":{\"tags\":[\"rack:3\"]}"), "");
+    std::string config = "{\"name\":\"" + name(i) + "\",\"subjects\":[\"" + name(i) + ".>\"]}";
+    EXPECT_EQ(c.error_of(c.request("$JS.API.STREAM.UPDATE." + name(i), config)), "");
+    EXPECT_EQ(c.publish(name(i) + ".a"), 1);
+  }
+  if (w.meta_leader(0) == "n3") (void)sys.request("$JS.API.META.LEADER.STEPDOWN");
+  EXPECT_TRUE(w.until([&] { return w.settled() && w.meta_leader(0) != "n3"; }));
+  auto r = sys.request("$JS.API.SERVER.REMOVE", "{\"peer\":\"n3\"}");
+  EXPECT_EQ(text_at(r, "success"), "true") << sys.error_of(r);
+  for (int i = 0; i < kStreams; ++i) {
+    std::string leader;
+    EXPECT_TRUE(w.eventually([&] {
+      leader = text_at(c.request("$JS.API.STREAM.INFO." + name(i)), "cluster.leader");
+      return !leader.empty() && leader != "n3";
+    })) << name(i)
+        << " is led by " << leader;
+    EXPECT_EQ(c.publish(name(i) + ".a"), 2);
+  }
+  std::size_t leader = w.index(w.meta_leader(0));
+  EXPECT_TRUE(
+      w.eventually([&] { return text_at(w.page(leader, "/jsz"), "meta_cluster.cluster_size") == "2"; }));
+}
+
 TEST(NodeCluster, APeerIsRemovedFromAStream) {
   Site w(4);
   w.start();

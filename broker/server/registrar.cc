@@ -134,12 +134,26 @@ bool Registrar::unregistered_founder(NodeId replica) const {
   return false;
 }
 
+// A node that was removed and runs has to hear what becomes of the streams that it still leads, or they would
+// never leave it.
+bool Registrar::holds_streams(NodeId node) const {
+  bool holds = false;
+  auto here = [node](NodeId replica) { return node_of(replica) == node; };
+  meta_.state().for_each([&](const jetstream::MetaStream& s) {
+    holds = std::any_of(s.peers.begin(), s.peers.end(), here) ||
+            std::any_of(s.leaving.begin(), s.leaving.end(), here);
+    return !holds;
+  });
+  return holds;
+}
+
 void Registrar::reconcile_meta() {
   const raft::ConfState& conf = meta_.group().conf();
   auto down = [this](NodeId node) { return node != self_.id && !mesh_.peer(node); };
   std::vector<cluster::MetaCandidate> nodes;
   for (const auto& [id, node] : meta_.state().nodes()) {
-    if (!node.removed && node.jetstream) nodes.push_back({node.meta_replica, down(id)});
+    bool wanted = !node.removed || (!down(id) && holds_streams(id));
+    if (wanted && node.jetstream) nodes.push_back({node.meta_replica, down(id)});
   }
   for (NodeId voter : conf.voters) {
     if (unregistered_founder(voter)) nodes.push_back({voter, down(node_of(voter))});

@@ -38,6 +38,7 @@ class Registrar {
   void on_join(NodeId from, const Bytes& body, cluster::Mesh::Reply reply);
   void propose(const Registration& r, UniqueFunction<void(Status)> done);
   void reconcile_meta();
+  bool holds_streams(NodeId node) const;
   bool unregistered_founder(NodeId replica) const;
 
   env::Env& env_;

@@ -40,7 +40,11 @@ void Core::tick_leader() {
       return;
     }
   }
-  if (transferee_ != NodeId{0} && ++transfer_elapsed_ >= cfg_.election_ticks) transferee_ = NodeId{0};
+  if (transferee_ != NodeId{0} && ++transfer_elapsed_ >= cfg_.election_ticks) {
+    transferee_ = NodeId{0};
+    // Without a lease for the rest of the term it would be a leader that may not deliver.
+    if (transfer_sent_) return become_follower(term_, NodeId{0});
+  }
   if (++heartbeat_elapsed_ >= cfg_.heartbeat_ticks) heartbeat_due_ = true;
   maybe_sleep();
 }

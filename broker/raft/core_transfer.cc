@@ -2,7 +2,7 @@
 //
 // Proposals wait while the target catches up; when its log is complete it is told to campaign at once.
 // The order breaks the promises that the lease rests on, so the lease is over for the rest of the term
-// even if the transfer is given up: the order may still be on its way.
+// even if the transfer is given up: the order may still be on its way. The leader then steps down.
 #include "broker/raft/core.h"
 
 namespace weir::raft {

@@ -24,6 +24,16 @@ std::string_view forbidden_change(const api::StreamConfig& old, const api::Strea
   return {};
 }
 
+/// The tokens of a subject before its first wildcard.
+std::string_view literal_head(std::string_view subject) {
+  std::size_t size = 0;
+  for (subject::Tokens t(subject); t.next();) {
+    if (t.token() == "*" || t.token() == ">") break;
+    size = static_cast<std::size_t>(t.token().data() + t.token().size() - subject.data());
+  }
+  return subject.substr(0, size);
+}
+
 }  // namespace
 
 Status MetaState::apply(const Command& command, RaftIndex index, Wall log_time, MetaOutcome& out) {
@@ -203,14 +213,19 @@ bool MetaState::overlaps(std::string_view account, std::string_view name,
     });
   };
   for (const std::string& wanted : subjects) {
-    std::string_view token = subject::token_at(wanted, 0);
-    if (token == "*" || token == ">") {
-      if (any(index.begin(), index.end(), wanted)) return true;
-      continue;
-    }
-    for (std::string_view key : {token, std::string_view("*"), std::string_view(">")}) {
+    std::string_view head = literal_head(wanted);
+    // Two overlap only if the head of one begins with all of the other's.
+    for (std::string_view key = head;;) {
       auto [from, to] = index.equal_range(key);
       if (any(from, to, wanted)) return true;
+      if (key.empty()) break;
+      std::size_t dot = key.rfind('.');
+      key = dot == std::string_view::npos ? std::string_view() : key.substr(0, dot);
+    }
+    if (head.size() == wanted.size()) continue;
+    std::string below = head.empty() ? std::string() : std::string(head) + ".";
+    for (auto it = index.lower_bound(below); it != index.end() && it->first.starts_with(below); ++it) {
+      if (any(it, std::next(it), wanted)) return true;
     }
   }
   return false;
@@ -229,12 +244,12 @@ void MetaState::insert(MetaStream stream) {
 
 void MetaState::index_subjects(Account& account, const MetaStream& stream) {
   for (const std::string& taken : stream.config.subjects)
-    account.subjects.emplace(subject::token_at(taken, 0), std::make_pair(taken, stream.config.name));
+    account.subjects.emplace(literal_head(taken), std::make_pair(taken, stream.config.name));
 }
 
 void MetaState::unindex_subjects(Account& account, const MetaStream& stream) {
   for (const std::string& taken : stream.config.subjects) {
-    auto [from, to] = account.subjects.equal_range(subject::token_at(taken, 0));
+    auto [from, to] = account.subjects.equal_range(literal_head(taken));
     while (from != to) {
       bool mine = from->second.second == stream.config.name;
       from = mine ? account.subjects.erase(from) : std::next(from);

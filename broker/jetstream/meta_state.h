@@ -137,7 +137,8 @@ class MetaState {
  private:
   struct Account {
     std::map<std::string, MetaStream, std::less<>> streams;
-    // First token of a subject -> (subject, stream name). Keeps the overlap check short.
+    // Tokens before the first wildcard of a subject -> (subject, stream name). Keeps the overlap check short
+    // also where all subjects begin with the same tokens.
     std::multimap<std::string, std::pair<std::string, std::string>, std::less<>> subjects;
   };
   using Decoded = api::Decoded<api::StreamConfig>;

@@ -1,7 +1,9 @@
 // Expected answers were recorded from nats-server 2.15.1.
 #include "broker/jetstream/meta_state.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <map>
 #include <memory>
 
 #include <gtest/gtest.h>
@@ -252,6 +254,38 @@ TEST(MetaState, RestoredMachineGoesOnAlike) {
       return true;
     });
   }
+}
+
+TEST(MetaState, OverlapsAsComparedOneByOne) {
+  Prng prng(5);
+  auto random_subject = [&] {
+    std::string s;
+    for (std::uint64_t tokens = prng.between(1, 4); tokens > 0; --tokens) {
+      std::uint64_t kind = prng.below(12);
+      if (!s.empty()) s += ".";
+      if (kind == 0 && tokens == 1) return s + ">";
+      s += kind <= 1 ? "*" : std::string(1, "abcd"[prng.below(4)]);
+    }
+    return s;
+  };
+  Meta m;
+  std::map<std::string, std::string> taken;  // stream -> subject
+  int refused = 0, made = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string name = "S" + std::to_string(prng.below(30));
+    if (taken.erase(name) > 0) {
+      ASSERT_TRUE(m.remove("A", name).starts_with("deleted"));
+      continue;
+    }
+    std::string subject = random_subject();
+    bool overlap = std::any_of(taken.begin(), taken.end(),
+                               [&](const auto& t) { return subject::overlaps(t.second, subject); });
+    ASSERT_EQ(m.create("A", stream(name, {subject})).starts_with("10065"), overlap) << subject;
+    overlap ? ++refused : ++made;
+    if (!overlap) taken[name] = subject;
+  }
+  EXPECT_GT(refused, 1000);
+  EXPECT_GT(made, 1000);
 }
 
 }  // namespace

@@ -152,6 +152,7 @@ class Group {
   const raft::Core* core() const { return core_.get(); }
 
  private:
+  static constexpr std::size_t kAsleep = ~std::size_t{0};
   struct InFlight {
     raft::EntryId id;
     std::size_t bytes;
@@ -258,6 +259,7 @@ class Group {
   NodeId told_leader_;
   Term told_term_;
   bool marked_ = false;
+  std::size_t awake_at_ = kAsleep;  // in Host::awake_
   // Completions hold a weak reference: they may outlive the group.
   std::shared_ptr<Group*> self_;
 

@@ -37,8 +37,8 @@ void Host::forget(Group& group) {
   auto it = groups_.find(group.id());
   if (it != groups_.end() && it->second == &group) {
     groups_.erase(it);
-    awake_.erase(group.id());
   }
+  fall_asleep(group);
   std::replace(dirty_.begin(), dirty_.end(), &group, static_cast<Group*>(nullptr));
   std::replace(running_.begin(), running_.end(), &group, static_cast<Group*>(nullptr));
 }
@@ -50,7 +50,18 @@ void Host::mark(Group& group) {
 }
 
 void Host::awaken(Group& group) {
-  if (group.needs_ticks()) awake_.insert(group.id());
+  if (group.awake_at_ != Group::kAsleep || !group.needs_ticks()) return;
+  group.awake_at_ = awake_.size();
+  awake_.push_back(&group);
+}
+
+void Host::fall_asleep(Group& group) {
+  if (group.awake_at_ == Group::kAsleep) return;
+  Group* last = awake_.back();
+  awake_[group.awake_at_] = last;
+  last->awake_at_ = group.awake_at_;
+  awake_.pop_back();
+  group.awake_at_ = Group::kAsleep;
 }
 
 void Host::step(NodeId from, GroupId id, raft::Message message) {
@@ -86,7 +97,11 @@ void Host::hand_early(Group& group) {
 
 void Host::peer_alive(NodeId node, bool alive) {
   if (alive ? !alive_.insert(node).second : alive_.erase(node) == 0) return;
-  for (auto& [id, group] : groups_) group->peer_alive(node, alive);
+  std::vector<GroupId> all;  // in order: worlds of the simulator are to be repeatable
+  all.reserve(groups_.size());
+  for (const auto& [id, group] : groups_) all.push_back(id);
+  std::sort(all.begin(), all.end());
+  for (GroupId id : all) groups_.at(id)->peer_alive(node, alive);
 }
 
 bool Host::run() {
@@ -96,13 +111,12 @@ bool Host::run() {
       Group* g = running_[i];
       if (!g) continue;
       g->marked_ = false;
-      GroupId id = g->id();
       g->pump();  // may destroy it: then it is not in running_ any more
       if (running_[i] == nullptr) continue;
       if (g->needs_ticks()) {
-        awake_.insert(id);
+        awaken(*g);
       } else {
-        awake_.erase(id);
+        fall_asleep(*g);
       }
     }
     running_.clear();
@@ -137,10 +151,7 @@ void Host::now_current() {
 }
 
 void Host::tick_all(unsigned ticks) {
-  std::vector<GroupId> awake(awake_.begin(), awake_.end());
-  for (GroupId id : awake) {
-    if (Group* g = find(id)) g->tick(ticks);
-  }
+  for (Group* g : awake_) g->tick(ticks);  // marks it, no more
 }
 
 }  // namespace weir::replica

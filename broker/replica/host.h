@@ -10,8 +10,8 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <set>
+#include <unordered_map>
 #include <vector>
 
 #include "broker/base/ids.h"
@@ -36,7 +36,7 @@ struct HostTuning {
   unsigned election_ticks = 10;  // see raft::Config
   unsigned heartbeat_ticks = 1;
   unsigned lease_ticks = 7;
-  unsigned hibernate_ticks = 50;
+  unsigned hibernate_ticks = 10;            // an awake group costs 40 messages a second
   std::size_t memory_bytes_max = 4u << 20;  // of a group's log, kept for followers after apply
 };
 
@@ -74,6 +74,7 @@ class Host {
   void awaken(Group& group);
   void keep_early(NodeId from, GroupId group, raft::Message message);
   void hand_early(Group& group);
+  void fall_asleep(Group& group);
   void arm();
   void tick_all(unsigned ticks);
 
@@ -81,7 +82,7 @@ class Host {
   Peers* peers_;
   const HostTuning tuning_;
   Prng prng_;
-  std::map<GroupId, Group*> groups_;
+  std::unordered_map<GroupId, Group*> groups_;
   struct Early {
     Mono at;
     NodeId from;
@@ -90,7 +91,7 @@ class Host {
   };
   std::deque<Early> early_;  // for groups that are not here yet, oldest first
   std::set<NodeId> alive_;
-  std::set<GroupId> awake_;  // to be ticked
+  std::vector<Group*> awake_;  // to be ticked; each knows its place (Group::awake_at_)
   std::vector<Group*> dirty_, running_;
   Mono ticked_;
   bool idle_ = true;  // nobody is awake: no time is owed

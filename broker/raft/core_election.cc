@@ -69,7 +69,13 @@ void Core::reset_election_timer() {
   }
   // Always more than election_ticks: peers that heard the leader as late as this node did are out of
   // their promise when the request arrives.
-  election_timeout_ = cfg_.election_ticks + 1 + static_cast<unsigned>(prng_.below(cfg_.election_ticks));
+  unsigned spread = cfg_.election_ticks, late = 0;
+  if (cfg_.order &&
+      leader_ == NodeId{0}) {  // after a start all begin to wait at once; and after a split vote
+    late = std::min(turn(NodeId{0}), 2u) * (cfg_.election_ticks / 2);
+    spread = std::max(1u, cfg_.election_ticks / 4);
+  }
+  election_timeout_ = cfg_.election_ticks + 1 + late + static_cast<unsigned>(prng_.below(spread));
 }
 
 // 4.2.2: a node that its own latest configuration leaves out may still be needed, as long as that one is

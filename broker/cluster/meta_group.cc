@@ -1,5 +1,6 @@
 #include "broker/cluster/meta_group.h"
 
+#include "broker/base/text.h"
 #include "broker/base/varint.h"
 
 namespace weir::cluster {
@@ -8,21 +9,53 @@ using jetstream::MetaOutcome;
 
 namespace {
 constexpr Nanos kCheckpointRetry = kSecond;
-const std::string kKey = "n/meta";  // value: MetaState snapshot; its position is the group's
+const std::string kReplicaKey = "n/meta_replica";  // value: decimal replica id
+const std::string kKey = "n/meta";                 // value: MetaState snapshot; its position is the group's
 }  // namespace
 
 MetaGroup::MetaGroup(env::Env& env, store::Catalog& catalog, replica::Host& host, NodeId self,
                      std::uint64_t checkpoint_entries, Hooks hooks)
     : env_(env),
       catalog_(catalog),
+      host_(host),
       self_(self),
       checkpoint_entries_(checkpoint_entries),
       hooks_(std::move(hooks)),
-      group_(jetstream::kMetaGroup, host, *this) {}
+      group_(std::make_unique<replica::Group>(jetstream::kMetaGroup, host, *this)) {}
+
+NodeId MetaGroup::replica(const store::Catalog& catalog, NodeId node) {
+  auto value = catalog.get(kReplicaKey);
+  auto id = value ? parse_u64(*value) : std::nullopt;
+  return id && node_of(NodeId(*id)) == node ? NodeId(*id) : node;
+}
+
+void MetaGroup::begin_anew(NodeId fresh, store::Journal* journal) {
+  if (checkpointing_ || fresh == self_) return;
+  checkpointing_ = true;  // nothing else is written meanwhile
+  auto done = [this, fresh, journal, alive = std::weak_ptr<int>(alive_)](Status s) {
+    if (alive.expired()) return;
+    checkpointing_ = false;
+    if (!s) return env_.log.error("meta group: its new replica id cannot be written: " + s.error().detail);
+    env_.log.info("meta group: this node begins anew as another replica");
+    self_ = fresh;
+    checkpointed_ = RaftIndex(0);
+    group_ = std::make_unique<replica::Group>(jetstream::kMetaGroup, host_, *this);
+    group_->join(self_);
+    group_->start(journal);
+  };
+  catalog_.commit(
+      {{kReplicaKey, std::to_string(fresh.v)}, {replica::position_key(jetstream::kMetaGroup), std::nullopt}},
+      std::move(done));
+}
 
 Result<bool> MetaGroup::restore() {
   auto position = catalog_.get(replica::position_key(jetstream::kMetaGroup));
-  if (!position) return false;
+  if (!position) {
+    // What this node knew before it began anew is better than nothing.
+    if (auto old = catalog_.get(kKey); old && catalog_.get(kReplicaKey))
+      RETURN_IF_ERROR(state_.restore(*old));
+    return false;
+  }
   ASSIGN_OR_RETURN(auto at, replica::decode_position(*position));
   auto value = catalog_.get(kKey);
   if (!value) return {Code::kCorrupt, "catalog key n/meta is missing"};
@@ -30,17 +63,17 @@ Result<bool> MetaGroup::restore() {
   if (at.self != self_) {
     return {Code::kCorrupt, "the meta group's state belongs to another node; was a store copied?"};
   }
-  group_.restore(at);
+  group_->restore(at);
   checkpointed_ = at.at.index;
   return true;
 }
 
 void MetaGroup::propose(const std::function<void(jetstream::EntryBuilder&)>& add, Done done) {
-  if (!group_.leading() && !(group_.alone() && !group_.why_stopped())) {
+  if (!group_->leading() && !(group_->alone() && !group_->why_stopped())) {
     std::vector<Done> dones;
     dones.push_back(std::move(done));
-    return fail(dones, group_.why_stopped()
-                           ? *group_.why_stopped()
+    return fail(dones, group_->why_stopped()
+                           ? *group_->why_stopped()
                            : Error(Code::kUnavailable, "this node does not lead the meta group"));
   }
   add(builder_);
@@ -76,11 +109,11 @@ void MetaGroup::remove(std::string_view account, std::string_view name, Done don
 
 void MetaGroup::flush() {
   if (builder_.empty()) return;
-  if (!group_.leading() && group_.alone() && !group_.why_stopped()) return;  // it leads in a moment
+  if (!group_->leading() && group_->alone() && !group_->why_stopped()) return;  // it leads in a moment
   std::vector<Done> dones = std::exchange(batch_, {});
   Bytes entry = builder_.finish(env_.clock.wall());
-  if (group_.crowded()) return fail(dones, Error(Code::kLimit, "too many changes wait for the disk"));
-  auto id = group_.propose(std::move(entry));
+  if (group_->crowded()) return fail(dones, Error(Code::kLimit, "too many changes wait for the disk"));
+  auto id = group_->propose(std::move(entry));
   if (!id) return fail(dones, id.error());
   pending_.push_back({*id, std::move(dones)});
 }
@@ -121,11 +154,11 @@ Status MetaGroup::apply(RaftIndex index, Term term, const Bytes& payload, bool l
 }
 
 void MetaGroup::checkpoint(bool press) {
-  auto position = group_.checkpoint_position();
+  auto position = group_->checkpoint_position();
   if (checkpointing_ || !position || env_.clock.now() < checkpoint_retry_) return;
   RaftIndex applied = position->at.index;
   if (applied == checkpointed_) {
-    if (press) group_.compact(applied, true);
+    if (press) group_->compact(applied, true);
     return;
   }
   checkpointing_ = true;
@@ -139,7 +172,7 @@ void MetaGroup::checkpoint(bool press) {
       return env_.log.error("meta checkpoint failed: " + s.error().detail);
     }
     checkpointed_ = std::max(checkpointed_, applied);
-    group_.compact(applied, press);
+    group_->compact(applied, press);
   };
   catalog_.commit({{kKey, std::move(value)},
                    {replica::position_key(jetstream::kMetaGroup), replica::encode_position(*position)}},
@@ -159,7 +192,7 @@ void MetaGroup::stopped(const Error& why) {
 // ---- state for and from other nodes ------------------------------------------------------------
 
 std::string MetaGroup::state_for_peer() const {
-  auto position = group_.checkpoint_position();
+  auto position = group_->checkpoint_position();
   if (!position) return {};
   std::string bytes = replica::encode_position(*position);
   std::string out;
@@ -179,24 +212,24 @@ void MetaGroup::install(std::string_view bytes) {
       !r.ok() || !position ? Status(Error(Code::kCorrupt, "state cannot be read")) : fresh->restore(snapshot);
   if (!parsed || checkpointing_) {
     if (!parsed) env_.log.error("meta group: fetched state: " + parsed.error().detail);
-    return group_.state_failed();
+    return group_->state_failed();
   }
   // It would take back what was applied, here and on disk.
-  if (position->at.index <= group_.applied()) return group_.state_failed();
+  if (position->at.index <= group_->applied()) return group_->state_failed();
   raft::SnapshotMeta at{position->at.index, position->at.term, position->conf};
   checkpointing_ = true;
   auto done = [this, at, fresh, alive = std::weak_ptr<int>(alive_)](Status s) {
     if (alive.expired()) return;
     checkpointing_ = false;
-    if (!s) return group_.state_failed();
+    if (!s) return group_->state_failed();
     state_ = std::move(*fresh);
     checkpointed_ = at.index;
-    group_.state_installed(at, 0);
+    group_->state_installed(at, 0);
     hooks_.replaced();
   };
   catalog_.commit(
       {{kKey, std::move(snapshot)},
-       {replica::position_key(jetstream::kMetaGroup), replica::encode_position(group_.position_at(at, 0))}},
+       {replica::position_key(jetstream::kMetaGroup), replica::encode_position(group_->position_at(at, 0))}},
       std::move(done));
 }
 

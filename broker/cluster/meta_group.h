@@ -36,19 +36,26 @@ class MetaGroup final : public replica::StateMachine {
     std::function<void(NodeId from, const raft::SnapshotMeta& least)> fetch;
   };
 
-  /// `self` is this node's id. A checkpoint is written each `checkpoint_entries` entries.
+  /// `self` is this node's replica id: see replica(). A checkpoint is written each `checkpoint_entries`
+  /// entries.
   MetaGroup(env::Env& env, store::Catalog& catalog, replica::Host& host, NodeId self,
             std::uint64_t checkpoint_entries, Hooks hooks);
 
-  /// State of the last checkpoint; false if there is none: then found() or join(). Errors: kCorrupt.
+  /// The replica id that `node` has in the meta group by its catalog: its own, unless it began anew.
+  static NodeId replica(const store::Catalog& catalog, NodeId node);
+  /// State of the last checkpoint; false if there is none: then found() or join(). After begin_anew() the
+  /// state of before is there all the same, to be replaced. Errors: kCorrupt.
   Result<bool> restore();
-  void found(const std::vector<NodeId>& members) { group_.found(self_, members); }
-  void join() { group_.join(self_); }
-  Status replay(const store::JournalRecord& record) { return group_.replay(record); }
-  void damaged(const store::JournalFault& fault) { group_.damaged(fault); }
-  void start(store::Journal* journal) { group_.start(journal); }
+  void found(const std::vector<NodeId>& members) { group_->found(self_, members); }
+  void join() { group_->join(self_); }
+  Status replay(const store::JournalRecord& record) { return group_->replay(record); }
+  void damaged(const store::JournalFault& fault) { group_->damaged(fault); }
+  void start(store::Journal* journal) { group_->start(journal); }
+  /// The group stopped and needs another replica id (replica::Group::needs_new_id): it goes on as `fresh`,
+  /// once that is durable, and gets everything from the leader.
+  void begin_anew(NodeId fresh, store::Journal* journal);
   /// See replica::Group.
-  void release_restored() { group_.release_restored(); }
+  void release_restored() { group_->release_restored(); }
 
   /// Adds one command to this turn's entry; `done` gets its outcome.
   void propose(const std::function<void(jetstream::EntryBuilder&)>& add, Done done);
@@ -67,16 +74,16 @@ class MetaGroup final : public replica::StateMachine {
   std::string state_for_peer() const;
   /// The answer to Hooks::fetch. Errors: kCorrupt; the group then asks again.
   void install(std::string_view state);
-  void install_failed() { group_.state_failed(); }
+  void install_failed() { group_->state_failed(); }
 
   const jetstream::MetaState& state() const { return state_; }
-  const replica::Group& group() const { return group_; }
-  replica::Group& group() { return group_; }
+  const replica::Group& group() const { return *group_; }
+  replica::Group& group() { return *group_; }
   NodeId self() const { return self_; }
-  bool leading() const { return group_.leading(); }
+  bool leading() const { return group_->leading(); }
   /// Entries applied since the last checkpoint.
   std::uint64_t since_checkpoint() const {
-    return group_.applied() - std::min(checkpointed_, group_.applied());
+    return group_->applied() - std::min(checkpointed_, group_->applied());
   }
 
   Status apply(RaftIndex index, Term term, const Bytes& payload, bool live) override;
@@ -95,11 +102,12 @@ class MetaGroup final : public replica::StateMachine {
 
   env::Env& env_;
   store::Catalog& catalog_;
-  const NodeId self_;
+  replica::Host& host_;
+  NodeId self_;  // replica id
   const std::uint64_t checkpoint_entries_;
   Hooks hooks_;
   jetstream::MetaState state_;
-  replica::Group group_;
+  std::unique_ptr<replica::Group> group_;
   jetstream::EntryBuilder builder_;
   std::vector<Done> batch_;
   std::deque<Pending> pending_;

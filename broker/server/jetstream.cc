@@ -121,7 +121,8 @@ void JetStream::make_meta() {
   };
   hooks.leader_changed = [](NodeId, Term) {};
   hooks.fetch = [this](NodeId from, const raft::SnapshotMeta& least) { fetch_meta(from, least); };
-  meta_ = std::make_unique<cluster::MetaGroup>(env_, *catalog_, *host_, js_.self,
+  meta_ = std::make_unique<cluster::MetaGroup>(env_, *catalog_, *host_,
+                                               cluster::MetaGroup::replica(*catalog_, js_.self),
                                                js_.tuning.meta_checkpoint_entries, std::move(hooks));
 }
 

@@ -82,6 +82,8 @@ class JetStream final {
   /// The journal failed for good.
   bool failed() const { return journal_ && journal_->failed(); }
 
+  /// The meta group's replica here goes on under another id.
+  void renew_meta(NodeId fresh) { meta_->begin_anew(fresh, journal_.get()); }
   /// Others have what this replica lost: it begins anew, when its stream can do without it for so long.
   void replica_damaged(const StreamHost& host);
   static void hand_over(replica::Group& group);

@@ -41,7 +41,7 @@ void JetStream::start_cluster() {
 
 void JetStream::start_meta() {
   const cluster::FoundingRecord& record = *founding_.born;
-  if (!record.has(js_.self)) return meta_->join();
+  if (!record.has(js_.self) || meta_->self() != js_.self) return meta_->join();
   std::vector<NodeId> members;
   for (const auto& founder : record.members) members.push_back(founder.id);
   meta_->found(members);

@@ -35,6 +35,7 @@ void Renewals::want(GroupId group, NodeId replica) {
 }
 
 void Renewals::work() {
+  ask_for_meta();
   for (auto it = wanted_.begin(); it != wanted_.end();) {
     const MetaStream* s = js_.meta().state().find(it->first);
     if (!s || s->hosted_on(js_.self()) != it->second.replica) {
@@ -70,7 +71,52 @@ void Renewals::on_ask(NodeId from, const Bytes& body, cluster::Mesh::Reply reply
   if (!r.done()) return reply(Error(Code::kInvalid, "question for a new id: malformed"));
   if (!js_.meta().leading())
     return reply(Error(Code::kUnavailable, "this node does not lead the meta group"));
+  if (group == jetstream::kMetaGroup) return on_ask_for_meta(from, replica, std::move(reply));
   propose(from, group, replica, std::move(reply));
+}
+
+// Its own meta state stands still: the answer is the new id.
+void Renewals::ask_for_meta() {
+  if (!js_.meta().group().needs_new_id() || env_.clock.now() < ask_meta_again_) return;
+  ask_meta_again_ = env_.clock.now() + kAskAgain;
+  NodeId leader = js_.context().cluster->leader_of(jetstream::kMetaGroup);
+  if (leader.v == 0 || leader == js_.self()) return;
+  BytesBuilder q;
+  q.append_varint(jetstream::kMetaGroup.v);
+  q.append_u64(js_.meta().self().v);
+  js_.context().cluster->mesh().ask(leader, cluster::Method::kRenew, body_of(q), kAskTimeout,
+                                    [this, alive = std::weak_ptr<int>(alive_)](Result<Bytes> answer) {
+                                      if (alive.expired() || !answer || !js_.meta().group().needs_new_id())
+                                        return;
+                                      Reader r(answer->span());
+                                      NodeId fresh(r.u64());
+                                      if (r.done() && node_of(fresh) == js_.self()) js_.renew_meta(fresh);
+                                    });
+}
+
+void Renewals::on_ask_for_meta(NodeId from, NodeId replica, cluster::Mesh::Reply reply) {
+  const auto& state = js_.meta().state();
+  if (node_of(replica) != node_of(from) || !state.find_node(from))
+    return reply(Error(Code::kNotFound, "there is no such replica"));
+  for (NodeId voter : js_.meta().group().conf().voters) {
+    const auto* node = state.find_node(voter);
+    bool other = node_of(voter) != node_of(from);
+    if (other && (!node || node->meta_replica != voter))
+      return reply(Error(Code::kUnavailable, "another replica begins anew"));
+  }
+  auto answer = [this, from, reply = std::move(reply),
+                 alive = std::weak_ptr<int>(alive_)](const jetstream::MetaOutcome& o) mutable {
+    if (alive.expired()) return;
+    const auto* node = js_.meta().state().find_node(from);
+    if (!o.ok() || !node) return reply(Error(Code::kUnavailable, "no new id now"));
+    BytesBuilder out;
+    out.append_u64(node->meta_replica.v);
+    reply(out.freeze());
+  };
+  jetstream::MetaRenewCommand c;
+  c.group = jetstream::kMetaGroup;
+  c.replica = replica;
+  js_.meta().propose([&](jetstream::EntryBuilder& b) { b.meta_renew_replicas(c); }, std::move(answer));
 }
 
 void Renewals::propose(NodeId node, GroupId group, NodeId replica, cluster::Mesh::Reply reply) {

@@ -38,12 +38,15 @@ class Renewals {
     Mono ask_again{};
   };
   void ask(GroupId group, NodeId replica);
+  void ask_for_meta();
+  void on_ask_for_meta(NodeId from, NodeId replica, cluster::Mesh::Reply reply);
   void on_ask(NodeId from, const Bytes& body, cluster::Mesh::Reply reply);
   void propose(NodeId node, GroupId group, NodeId replica, cluster::Mesh::Reply reply);
   void renew(const jetstream::MetaRenewCommand& c, const raft::ConfState& conf, cluster::Mesh::Reply reply);
 
   env::Env& env_;
   JetStream& js_;
+  Mono ask_meta_again_{};
   std::map<GroupId, Wanted> wanted_;  // at most the streams placed here
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };

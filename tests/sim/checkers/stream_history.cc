@@ -59,11 +59,14 @@ void StreamHistory::reset(StreamSettings s) {
 }
 
 void StreamHistory::forgotten() {
-  StreamSettings tightest = tightest_;
-  bool uncertain = uncertain_;
+  StreamHistory before = *this;
   reset(settings);
-  tightest_ = tightest;
-  uncertain_ = uncertain;
+  tightest_ = before.tightest_;
+  uncertain_ = before.uncertain_;
+  // Requests of before may be held by another node until there is a leader again.
+  may_be_deleted_ = before.may_be_deleted_;
+  may_be_consumed_ = before.may_be_consumed_;
+  purges_ = before.purges_;
 }
 
 void StreamHistory::changing(const StreamSettings& to) {

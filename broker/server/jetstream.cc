@@ -8,6 +8,7 @@
 #include "broker/server/cluster_side.h"
 #include "broker/server/consumer_host.h"
 #include "broker/server/group_view.h"
+#include "broker/server/replica_lives.h"
 
 namespace weir::server {
 
@@ -95,6 +96,9 @@ Status JetStream::start(ClusterSide* cluster, replica::Peers* peers) {
     const auto* node = meta_->state().find_node(js_.self);
     bool known = group < meta_->state().next_group() && incarnation_of(replica) <= (node ? node->lives : 0);
     return known && (!s || s->hosted_on(js_.self) != replica);
+  });
+  forget_lives(*catalog_, [this](GroupId group) {
+    return group < meta_->state().next_group() && !meta_->state().find(group);
   });
   meta_->state().for_each([this](const MetaStream& s) {
     place(s);

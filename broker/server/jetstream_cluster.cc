@@ -8,6 +8,7 @@
 #include "broker/server/cluster_side.h"
 #include "broker/server/consumer_host.h"
 #include "broker/server/jetstream.h"
+#include "broker/server/replica_lives.h"
 
 namespace weir::server {
 
@@ -85,7 +86,9 @@ void JetStream::fetch_meta(NodeId from, const raft::SnapshotMeta&) {
 // new id for this start (ADR 4).
 bool JetStream::may_host(const MetaStream& s) const {
   // What was committed last may not be known yet after a start; what was given up then is gone for good.
-  if (StreamHost::replica_ended(*catalog_, s.group, s.hosted_on(js_.self))) return false;
+  NodeId replica = s.hosted_on(js_.self);
+  if (StreamHost::replica_ended(*catalog_, s.group, replica)) return false;
+  if (!life_may_go_on(*catalog_, s.group, replica)) return false;
   if (!js_.cluster || s.config.storage == api::Storage::kFile ||
       s.founders.size() + s.peers.size() + s.leaving.size() == 2) {
     return true;
@@ -106,8 +109,15 @@ void JetStream::place(const MetaStream& s) {
     return;
   }
   if (renewals_ && renewals_->wants(s.group, replica)) return;  // it could not be opened
-  if (replica.v != 0 && may_host(s)) return open_stream(s);
+  if (replica.v == 0 || !may_host(s)) return make_remote(s);
+  bool file = s.config.storage == api::Storage::kFile;
+  if (!file || !life_is_new(*catalog_, s.group, replica)) return open_stream(s);
   make_remote(s);
+  begin_life(*catalog_, s.group, replica,
+             [this, group = s.group, alive = std::weak_ptr<int>(alive_)](Status status) {
+               const MetaStream* now = alive.expired() || !status ? nullptr : meta_->state().find(group);
+               if (now && !recovering_) place(*now);
+             });
 }
 
 // Others have the data and serve it, also through this node.

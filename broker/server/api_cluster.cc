@@ -66,9 +66,10 @@ void ApiServer::pass_ack(Account& account, std::string_view stream, const sessio
       m.shared);
 }
 
-// A direct get is answered with a message, so it is refused as one that nobody serves.
+// A direct get or a pull is answered with messages: it is refused as one that nobody serves.
 void ApiServer::refuse(const ApiRequest& r, const Route& route) {
-  if (route.scope != Scope::kReplica) return fail(r, route.type, ErrCode::kClusterNotAvail);
+  bool messages = route.scope == Scope::kReplica || route.handler == &ApiServer::next;
+  if (!messages) return fail(r, route.type, ErrCode::kClusterNotAvail);
   std::string block = proto::HeaderBuilder(503).take();
   if (!r.reply.empty()) router_.send(*r.account, r.reply, {}, block, block.size());
 }

@@ -37,8 +37,10 @@ class ConsumerHistory {
   /// `asked` is when the pull that this answers was sent, or now for push.
   void delivered(std::uint64_t seq, const std::string& subject, std::uint64_t deliveries, Mono asked);
   void ack_confirmed(std::uint64_t seq, Mono now);
-  /// An ack floor was shown; `before` is floor() when it was asked for.
-  void info(std::uint64_t before, std::uint64_t ack_floor, unsigned life);
+  /// An ack floor was shown by the leadership `led`; `before` is floor() when it was asked for, 0 if that was
+  /// of another one: what a leader shows may not be committed yet.
+  void info(std::uint64_t before, std::uint64_t ack_floor, unsigned life, const std::string& led);
+  const std::string& floor_led() const { return floor_led_; }
   /// Highest ack floor seen in this life of the node.
   std::uint64_t floor(unsigned life) const { return life == floor_life_ ? floor_ : 0; }
   /// Every sequence of `stored` that matches was delivered.
@@ -59,6 +61,7 @@ class ConsumerHistory {
   std::map<std::uint64_t, std::uint64_t> deliveries_;
   std::uint64_t floor_ = 0;
   unsigned floor_life_ = 0;
+  std::string floor_led_;
 };
 
 }  // namespace weir::sim

@@ -84,7 +84,7 @@ void StreamHistory::changed(const StreamSettings& to) {
 
 // A send whose answer did not come may arrive at any later time: beyond the window it is another message.
 bool StreamHistory::within_window(const Attempt& a, Mono now) const {
-  return !a.msg_id.empty() && !clocks_jump && now - a.first_sent < settings.duplicate_window;
+  return !a.msg_id.empty() && !clocks_jump && now - a.first_sent + clock_slack < settings.duplicate_window;
 }
 
 std::uint64_t StreamHistory::size_of(std::size_t subject, std::size_t headers, std::size_t payload) const {

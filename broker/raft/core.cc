@@ -90,6 +90,7 @@ void Core::step(NodeId from, Message m) {
     ++malformed_;
     return;
   }
+  if (asleep_ && old_answer(m)) return;
   bool lullaby = m.asleep && (m.type == MessageType::kHeartbeat || m.type == MessageType::kHeartbeatResp);
   if (asleep_ && !(lullaby && m.term == term_)) {
     bool promised = promised_to_leader(from);

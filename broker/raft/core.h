@@ -194,6 +194,7 @@ class Core {
   // core_sleep.cc
   void wake(bool by_message);
   void maybe_sleep();
+  bool old_answer(const Message& m) const;
   bool sleep_if_matching(const Message& m);
   bool quorum_alive() const;
   bool peer_alive(NodeId n) const { return alive_.count(n) > 0; }

@@ -32,6 +32,15 @@ void Core::maybe_sleep() {
   asleep_ = true;
 }
 
+// A follower's answer to what this leader sent before it fell asleep, with nothing new in it. If it woke the
+// group, groups could not sleep any more once so many are awake that answers take longer than a heartbeat.
+bool Core::old_answer(const Message& m) const {
+  if (role_ != Role::kLeader || m.term != term_ || m.reject) return false;
+  if (m.type == MessageType::kHeartbeatResp) return m.context < round_;
+  auto it = progress_.find(m.from);
+  return m.type == MessageType::kAppendResp && it != progress_.end() && m.index <= it->second.match;
+}
+
 bool Core::sleep_if_matching(const Message& m) {
   EntryId last = log_.last_id();
   // An old order of the same term must not cancel a promise given since.

@@ -63,15 +63,15 @@ void Workload::use_consumer(SimClient& c, StreamHistory& s) {
     unsigned node_life = hooks_.epoch();
     std::uint64_t floor = h.floor(node_life);
     std::string before = h.floor_led();
-    return call(c, "$JS.API.CONSUMER.INFO." + h.settings.stream + "." + h.settings.name, "",
-                [this, key, node_life, floor, before, &s, life](const ApiReply* r) {
-                  auto it = consumers_.find(key);
-                  if (!r || r->code || it == consumers_.end() || s.incarnation != life) return;
-                  if (node_life != hooks_.epoch()) return;
-                  std::string led = r->text({"cluster", "leader"}) + r->text({"cluster", "leader_since"});
-                  it->second.info(led == before ? floor : 0, r->number({"ack_floor", "stream_seq"}),
-                                  node_life, led);
-                });
+    return call(
+        c, "$JS.API.CONSUMER.INFO." + h.settings.stream + "." + h.settings.name, "",
+        [this, key, node_life, floor, before, &s, life](const ApiReply* r) {
+          auto it = consumers_.find(key);
+          if (!r || r->code || it == consumers_.end() || s.incarnation != life) return;
+          if (node_life != hooks_.epoch()) return;
+          std::string led = r->text({"cluster", "leader"}) + r->text({"cluster", "leader_since"});
+          it->second.info(led == before ? floor : 0, r->number({"ack_floor", "stream_seq"}), node_life, led);
+        });
   }
   if (prng_.chance(1, 60)) {
     return call(c, "$JS.API.CONSUMER.DELETE." + h.settings.stream + "." + h.settings.name, "",

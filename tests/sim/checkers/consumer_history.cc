@@ -43,7 +43,8 @@ void ConsumerHistory::ack_confirmed(std::uint64_t seq, Mono now) {
   confirmed_.emplace(seq, now);
 }
 
-void ConsumerHistory::info(std::uint64_t before, std::uint64_t ack_floor, unsigned life, const std::string& led) {
+void ConsumerHistory::info(std::uint64_t before, std::uint64_t ack_floor, unsigned life,
+                           const std::string& led) {
   if (ack_floor < before)
     return fail("ack floor went from " + std::to_string(before) + " back to " + std::to_string(ack_floor));
   floor_ = led == floor_led_ ? std::max(floor(life), ack_floor) : ack_floor;

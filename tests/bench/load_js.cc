@@ -38,13 +38,14 @@ bool is_error(std::string_view answer) {
 
 /// Asks until the answer is `good`; a cluster that was just asked to delete may need a moment.
 template <class Good>
-std::string ask_until(Wire& w, const std::string& subject, const std::string& body, Good good) {
+std::string ask_until(Wire& w, const std::string& subject, const std::string& body, Good good,
+                      std::chrono::milliseconds pause = std::chrono::milliseconds(50)) {
   auto start = Clock::now();
   for (;;) {
     std::string answer = w.request(subject, body);
     if (good(answer)) return answer;
     if (seconds_since(start) > kSetupSeconds) fail(subject + ": " + answer);
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    std::this_thread::sleep_for(pause);
   }
 }
 
@@ -166,6 +167,12 @@ void js_fetch(const Args& a) {
     }
   });
   w->flush();
+  // Until the server has counted all acks, too.
+  auto finished = [](const std::string& info) {
+    return info.find("\"num_ack_pending\":0") != std::string::npos &&
+           info.find("\"num_pending\":0") != std::string::npos;
+  };
+  ask_until(*w, "$JS.API.CONSUMER.INFO.BENCH.c", "", finished, std::chrono::milliseconds(1));
   print(a, seconds_since(start), a.count, {});
 }
 

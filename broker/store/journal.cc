@@ -107,6 +107,7 @@ JournalImpl::~JournalImpl() {
 }
 
 void JournalImpl::append(JournalRecord record, env::DiskDone done) {
+  CHECK(record.group.v != 0);
   std::optional<Error> refused = error_;
   if (!refused && record.payload.size() > limits::kRecordBytesMax) {
     refused = Error(Code::kLimit, "journal: record of " + std::to_string(record.payload.size()) + " bytes");

@@ -3,6 +3,8 @@
 
 #include <functional>
 
+#include "broker/base/crc32c.h"
+#include "broker/base/varint.h"
 #include "broker/store/journal_format.h"
 #include "broker/store/journal_rig.h"
 
@@ -277,6 +279,27 @@ TEST_F(JournalDamage, ADamagedTableEntryCostsThatRecordOnly) {
   EXPECT_EQ(rig.visited, 11u);
   EXPECT_TRUE(has_fault(0, 0, 0));
   EXPECT_TRUE(has_fault(2, 2, 2));  // the chain of group 2 in frame 3 names what is missing
+}
+
+// Such a table is nobody's: no one writes it, and "group 0" in a fault means that groups are not known.
+TEST_F(JournalDamage, ATableOfRightChecksumsThatNamesNoGroupIsDamage) {
+  write(4);
+  std::string bytes = *rig.world.disk.content(kFile1);
+  auto* frame = reinterpret_cast<std::uint8_t*>(bytes.data()) + 8192;
+  std::uint32_t seed = frame_seed(get_u64(frame + 8), get_u64(frame + 24));
+  std::uint8_t* entry = frame + kFrameHeaderBytes + kTableEntryBytes;
+  auto e = decode_table_entry(entry);
+  put_u32(entry, 0);
+  put_u32(entry + 40, crc32c({frame + e.offset, e.length}, crc32c({entry, 40}, seed)));
+  std::size_t table = std::size_t{get_u32(frame + 68)} * kTableEntryBytes;
+  put_u32(frame + 72, crc32c({frame + kFrameHeaderBytes, table}, seed));
+  put_u32(frame + 76, crc32c({frame, 76}));
+  rig.world.disk.put(kFile1, bytes);
+  ASSERT_TRUE(rig.open());
+  EXPECT_EQ(rig.visited, 11u);
+  EXPECT_TRUE(has_fault(0, 0, 0));
+  EXPECT_TRUE(has_fault(2, 2, 2));
+  for (const auto& f : rig.faults) EXPECT_TRUE(f.group.v != 0 || f.term.v == 0);
 }
 
 TEST_F(JournalDamage, ADamagedFrameHeaderLosesNoRecord) {

@@ -116,7 +116,7 @@ bool entry_crc_holds(const std::uint8_t* p, std::uint32_t seed, ByteSpan payload
 
 bool entry_is_possible(const JournalTableEntry& e, std::uint64_t frame_length) {
   auto kind = static_cast<std::uint8_t>(e.kind);
-  return kind >= 1 && kind <= 10 && e.doubts <= (kVoteInDoubt | kEndInDoubt) &&
+  return e.group.v != 0 && kind >= 1 && kind <= 10 && e.doubts <= (kVoteInDoubt | kEndInDoubt) &&
          e.offset >= kFrameHeaderBytes + kTableEntryBytes &&
          std::uint64_t{e.offset} + e.length <= frame_length;
 }

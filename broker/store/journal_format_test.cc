@@ -184,6 +184,8 @@ TEST(JournalFormat, ImpossibleEntries) {
   JournalTableEntry e;
   e.offset = 124;
   e.length = 10;
+  EXPECT_FALSE(entry_is_possible(e, 134));  // of no group
+  e.group = GroupId(1);
   EXPECT_TRUE(entry_is_possible(e, 134));
   EXPECT_FALSE(entry_is_possible(e, 133));
   e.length = 0xffff'ffff;

@@ -198,9 +198,14 @@ void each_entry(const JournalFrameHeader& h, const Bytes& bytes, F&& f) {
   }
 }
 
+/// A table whose checksum is right names groups that can be: nothing is said of a group that nobody has.
 bool table_holds(const JournalFrameHeader& h, const Bytes& bytes) {
   auto table = bytes.span().subspan(kFrameHeaderBytes, std::size_t{h.count} * kTableEntryBytes);
-  return crc32c(table, frame_seed(h.salt, h.number)) == h.table_crc;
+  if (crc32c(table, frame_seed(h.salt, h.number)) != h.table_crc) return false;
+  for (; !table.empty(); table = table.subspan(kTableEntryBytes)) {
+    if (decode_table_entry(table.data()).group.v == 0) return false;
+  }
+  return true;
 }
 
 bool Recovery::whole(const Frame& f) {

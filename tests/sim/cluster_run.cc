@@ -119,6 +119,10 @@ void ClusterRun::make_nodes() {
     SimNode& n = nodes_[i];
     n.on_start = [this, &n] { workload_->node_started(n.name()); };
     n.on_damage = [this, &n] { disk_lost(n); };
+    n.on_end = [this] {
+      workload_->memory_lost(
+          [this](const StreamHistory& s) { return replicas_.forgot(nodes_, s.settings.name); });
+    };
     n.before_start = [this, &n] {
       if (!faults_ || !faults_->active() || n.damaged()) return;
       if (plan_.faults.enabled[static_cast<std::size_t>(Fault::kPowerAt)] && prng_.chance(1, 4))

@@ -83,6 +83,9 @@ ClusterPlan cluster_plan(Prng& prng, unsigned nodes) {
 SimNode::Options cluster_node_options(Prng& prng, const ClusterPlan& plan, unsigned number) {
   SimNode::Options o = node_options(prng);
   o.config.server_name = "n" + std::to_string(number);
+  // Two halves that overlap: streams move between them.
+  if (2 * number < plan.nodes + 1) o.config.server_tags.push_back("low");
+  if (2 * number + 1 >= plan.nodes - 1) o.config.server_tags.push_back("high");
   o.config.cluster.present = true;
   o.config.cluster.name = "C";
   o.config.cluster.port = 6222;
@@ -104,6 +107,7 @@ WorkloadOptions cluster_workload_options(Prng& prng, const ClusterPlan& plan) {
   o.streams = static_cast<unsigned>(prng.between(1, 3));
   o.cluster = true;
   o.replicas = plan.replicas;
+  o.nodes = plan.nodes;
   o.ping = static_cast<Nanos>(prng.between(300, 2000)) * kMillisecond;
   o.clock_slack = 2 * plan.clock_spread + 200 * kMillisecond;
   o.clocks_jump = plan.faults.enabled[static_cast<std::size_t>(Fault::kClock)];

@@ -150,6 +150,7 @@ void Workload::act(SimClient& c) {
     return;
   }
   if (options_.cluster && prng_.chance(1, 120)) return step_down(c, s);
+  if (options_.cluster && prng_.chance(1, 200)) return remove_peer(c, s);
   std::uint64_t dice = prng_.below(1000);
   if (dice < 500) return publish_some(c, s);
   if (dice < 560) return read(c, s);
@@ -192,10 +193,10 @@ StreamHistory* Workload::stream_named(const std::string& name) {
 StreamSettings Workload::random_settings(const std::string& name) {
   StreamSettings s;
   s.name = name;
-  s.file = prng_.chance(5, 6);
+  s.file = options_.cluster ? prng_.chance(2, 3) : prng_.chance(5, 6);
   if (options_.cluster) {
     s.replicas = options_.replicas[prng_.below(options_.replicas.size())];
-    if (!options_.memory || s.replicas > 1) s.file = true;
+    if (!options_.memory) s.file = true;
   }
   s.work_queue = prng_.chance(1, 4);
   s.discard_new = prng_.chance(1, 4);
@@ -271,13 +272,9 @@ void Workload::update_stream(SimClient& c, StreamHistory& s) {
   if (to.max_msgs > 0) to.max_msgs = static_cast<std::int64_t>(prng_.between(5, 300));
   if (to.max_bytes > 0) to.max_bytes = static_cast<std::int64_t>(prng_.between(3000, 60'000));
   if (to.max_msgs_per_subject > 0) to.max_msgs_per_subject = static_cast<std::int64_t>(prng_.between(1, 30));
-  if (options_.cluster && !hold_replicas_ && s.settings.file && prng_.chance(1, 2)) {
-    to.replicas = options_.replicas[prng_.below(options_.replicas.size())];
-    if (to.replicas != s.settings.replicas) {
-      s.moved = true;
-      events_.add("scaling " + to.name + " from " + std::to_string(s.settings.replicas) + " to " +
-                  std::to_string(to.replicas));
-    }
+  if (options_.cluster && !hold_replicas_ && s.file_or_replicated() && prng_.chance(1, 2)) {
+    replicate_elsewhere(to);
+    s.moved = s.moved || to.replicas != s.settings.replicas || to.tag != s.settings.tag;
   }
   s.changing(to);
   unsigned life = s.incarnation;
@@ -288,6 +285,26 @@ void Workload::update_stream(SimClient& c, StreamHistory& s) {
       verdict_.fail("updated stream has another max_age");
     s.changed(to);
   });
+}
+
+// Another number of replicas, or another half of the nodes, or both.
+void Workload::replicate_elsewhere(StreamSettings& to) {
+  if (prng_.chance(1, 2)) to.replicas = options_.replicas[prng_.below(options_.replicas.size())];
+  if (!to.file) to.replicas = std::max(to.replicas, 3);  // what one node remembers has rules of its own
+  if (prng_.chance(1, 2)) to.tag = prng_.chance(1, 2) ? "low" : "high";
+  events_.add(to.name + " should have " + std::to_string(to.replicas) + " replicas on " +
+              (to.tag.empty() ? "any" : to.tag) + " nodes");
+}
+
+// Of a stream that can have as many elsewhere.
+void Workload::remove_peer(SimClient& c, StreamHistory& s) {
+  if (hold_replicas_ || s.uncertain() || static_cast<unsigned>(s.settings.replicas) >= options_.nodes) return;
+  if (!s.settings.tag.empty() || !s.file_or_replicated()) return;
+  s.moved = true;
+  std::string peer = "n" + std::to_string(prng_.below(options_.nodes));
+  events_.add("removing " + peer + " from " + s.settings.name);
+  call(c, "$JS.API.STREAM.PEER.REMOVE." + s.settings.name, "{\"peer\":\"" + peer + "\"}",
+       [](const ApiReply*) {});
 }
 
 void Workload::drop_consumers(const std::string& stream) {
@@ -327,6 +344,17 @@ void Workload::disk_lost(const std::function<bool(const StreamHistory&)>& only_t
   }
 }
 
+void Workload::memory_lost(const std::function<bool(const StreamHistory&)>& forgot) {
+  for (auto& s : streams_) {
+    if (s.life == StreamHistory::Life::kNone || s.lost || s.settings.file || s.settings.replicas == 1)
+      continue;
+    if (!forgot(s)) continue;
+    events_.add("stream " + s.settings.name + " has no majority left that remembers");
+    s.lost = true;
+    drop_consumers(s.settings.name);
+  }
+}
+
 void Workload::rested() {
   for (auto& s : streams_) s.moved = false;
 }
@@ -361,7 +389,7 @@ void Workload::probe(SimClient& c, StreamHistory& s, Nanos timeout, std::functio
 void Workload::node_started(const std::string& name) {
   for (auto& s : streams_) {
     if (s.settings.file || s.life != StreamHistory::Life::kLive) continue;
-    if (options_.cluster && homes_[s.settings.name] != name) continue;
+    if (options_.cluster && (s.settings.replicas > 1 || homes_[s.settings.name] != name)) continue;
     drop_consumers(s.settings.name);
     s.forgotten();
   }

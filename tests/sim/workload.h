@@ -48,6 +48,7 @@ struct WorkloadOptions {
   unsigned burst_max = 8;
   // A cluster.
   bool cluster = false;
+  unsigned nodes = 1;
   std::vector<int> replicas = {1};  // what streams may have
   bool memory = true;               // memory streams too
   Nanos ping = 0;                   // of clients
@@ -81,6 +82,8 @@ class Workload {
   void probe(SimClient& c, StreamHistory& s, Nanos timeout, std::function<void(bool)> done);
   /// The node's disk is lost or rotten: so is what only it had. `only_there` tells for a stream.
   void disk_lost(const std::function<bool(const StreamHistory&)>& only_there);
+  /// A node ended: replicated streams in memory of which `forgot` says so may begin anew.
+  void memory_lost(const std::function<bool(const StreamHistory&)>& forgot);
   /// The world is at rest: streams are where the nodes say they are.
   void rested();
   /// Replicas stay where they are until false again.
@@ -113,6 +116,8 @@ class Workload {
   void delete_stream(SimClient& c, StreamHistory& s);
   void update_stream(SimClient& c, StreamHistory& s);
   void step_down(SimClient& c, StreamHistory& s);
+  void replicate_elsewhere(StreamSettings& to);
+  void remove_peer(SimClient& c, StreamHistory& s);
   void retire(StreamHistory& s, bool clean);
   StreamSettings random_settings(const std::string& name);
   void publish_some(SimClient& c, StreamHistory& s);

@@ -210,6 +210,7 @@ void SimNode::bury(bool power) {
   ++deaths[power ? 0 : 1];
   dying_.reset();
   fatal_ = stopped_ = false;
+  if (on_end) on_end();
 }
 
 void SimNode::come_back(Nanos after) {

@@ -108,6 +108,8 @@ class SimNode {
   std::function<void()> on_start;
   /// Its disk is lost, or may not be read any more.
   std::function<void()> on_damage;
+  /// It ended, in whatever way: what it had in memory is gone.
+  std::function<void()> on_end;
 
  private:
   class NodeLog final : public Log {

@@ -16,7 +16,10 @@ void ReplicaCheck::look(SimNode& n) {
   if (!js || !js->ready()) return;
   look(n, js->meta().group(), js->meta().state().hash(), "the meta group");
   for (server::StreamHost* host : js->all_streams()) {
-    if (host->machine().config().storage == api::Storage::kMemory) continue;
+    if (host->machine().config().storage == api::Storage::kMemory) {
+      if (host->machine().config().num_replicas == 1) continue;
+      born_.try_emplace({host->group_id(), host->group().self()}, n.lives());
+    }
     look(n, host->group(), host->machine().hash(), host->name());
   }
 }
@@ -66,6 +69,28 @@ server::StreamHost* host_of(server::JetStream& js, GroupId group) {
 }
 
 }  // namespace
+
+bool ReplicaCheck::forgot(Nodes& nodes, const std::string& stream) const {
+  std::set<NodeId> alive;
+  std::vector<raft::ConfState> confs;
+  for (auto& n : nodes) {
+    server::JetStream* js = jetstream(*n);
+    if (!js) continue;
+    for (server::StreamHost* h : js->all_streams()) {
+      if (h->name() != stream) continue;
+      confs.push_back(h->group().conf());
+      auto born = born_.find({h->group_id(), h->group().self()});
+      if (born == born_.end() || born->second == n->lives()) alive.insert(h->group().self());
+    }
+  }
+  auto majority = [&](const std::vector<NodeId>& voters) {
+    auto n = std::count_if(voters.begin(), voters.end(), [&](NodeId v) { return alive.contains(v); });
+    return static_cast<std::size_t>(n) * 2 > voters.size();
+  };
+  return confs.empty() || !std::all_of(confs.begin(), confs.end(), [&](const raft::ConfState& c) {
+           return majority(c.voters) && (c.outgoing.empty() || majority(c.outgoing));
+         });
+}
 
 std::vector<std::string> ReplicaCheck::holders(Nodes& nodes, const std::string& stream) {
   std::vector<std::string> out;
@@ -184,6 +209,11 @@ std::string ReplicaCheck::disagreement(Nodes& nodes, const std::set<std::string>
   std::string why;
   js->meta().state().for_each([&](const jetstream::MetaStream& s) {
     if (lost.contains(s.config.name)) return true;
+    if (s.peers.size() != static_cast<std::size_t>(s.config.num_replicas)) {
+      why = s.config.name + " has " + std::to_string(s.peers.size()) + " of " +
+            std::to_string(s.config.num_replicas) + " replicas";
+      return false;
+    }
     server::StreamHost* first = nullptr;
     std::string first_name;
     for (NodeId peer : s.peers) {

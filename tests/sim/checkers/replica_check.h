@@ -6,7 +6,8 @@
 //   agreement  at rest: the replicas that the meta state names exist, have applied the same and store the
 //              same messages, byte for byte
 //
-// look() is cheap enough for every turn. Memory groups begin anew with their process: only agreement.
+// look() is cheap enough for every turn. A replica in memory ends with its process: if it comes back under
+// its id it counts for nothing, and a group that has fewer than a majority of the others is lost.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +39,9 @@ class ReplicaCheck {
   /// At rest. Empty: all agree; otherwise what is not yet so (contradictions fail the verdict).
   /// Streams in `lost` may be without a majority.
   std::string disagreement(Nodes& nodes, const std::set<std::string>& lost = {});
+  /// Whether a replicated stream in memory, of the default account, may have lost what it had: in one of the
+  /// configurations that its replicas know, fewer than a majority of the voters still are what they were.
+  bool forgot(Nodes& nodes, const std::string& stream) const;
   /// Names of the nodes that have a replica of a stream of the default account, as the node that has applied
   /// the most of the meta group's log knows; empty if nobody knows.
   static std::vector<std::string> holders(Nodes& nodes, const std::string& stream);
@@ -62,6 +66,7 @@ class ReplicaCheck {
   std::map<std::pair<GroupId, Term>, std::pair<NodeId, std::string>> leaders_;
   std::map<GroupId, std::map<RaftIndex, Applied>> applied_;
   std::map<std::pair<unsigned, GroupId>, std::pair<RaftIndex, Term>> seen_;  // as of the last look
+  std::map<std::pair<GroupId, NodeId>, unsigned> born_;  // replicas in memory: the life they began in
 };
 
 }  // namespace weir::sim

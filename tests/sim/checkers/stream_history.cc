@@ -28,6 +28,7 @@ std::string StreamSettings::json() const {
   std::string j = "{\"name\":\"" + name + "\",\"subjects\":[\"" + name + ".>\"]";
   j += ",\"num_replicas\":" + std::to_string(replicas);
   j += ",\"storage\":\"" + std::string(file ? "file" : "memory") + "\"";
+  if (!tag.empty()) j += ",\"placement\":{\"tags\":[\"" + tag + "\"]}";
   j += ",\"retention\":\"" + std::string(work_queue ? "workqueue" : "limits") + "\"";
   j += ",\"discard\":\"" + std::string(discard_new ? "new" : "old") + "\"";
   j += ",\"max_msgs\":" + std::to_string(max_msgs) + ",\"max_bytes\":" + std::to_string(max_bytes);

@@ -33,6 +33,7 @@ struct StreamSettings {
   bool discard_new = false;
   bool allow_direct = true;
   int replicas = 1;
+  std::string tag;  // of the nodes it is placed on; "" = any
   std::int64_t max_msgs = -1, max_bytes = -1, max_msgs_per_subject = -1;
   Nanos max_age = 0;
   Nanos duplicate_window = 2 * kMinute;

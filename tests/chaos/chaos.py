@@ -290,6 +290,7 @@ def parse(argv):
     p.add_argument("--plan", help="steps of an earlier run (plan.jsonl) instead of drawn ones")
     p.add_argument("--faults", default="kill,pause,partition", help="of %s, or all" % ",".join(faults.KINDS))
     p.add_argument("--binary", help="weir-broker (default: the newest of build/*/bin)")
+    p.add_argument("--next", help="another version: rolling restarts change nodes to it, and back")
     p.add_argument("--peer", help="a nats-server binary instead")
     p.add_argument("--peer-sync", help="its sync_interval, e.g. always")
     p.add_argument("--load", help="weir-chaos-load (default: the newest of build/*/bin)")
@@ -307,6 +308,7 @@ def parse(argv):
         if kind not in faults.KINDS:
             p.error("no such fault: " + kind)
     o.program = os.path.abspath(o.peer or o.binary) if (o.peer or o.binary) else None
+    o.next = os.path.abspath(o.next) if o.next else None
     if o.plan:
         with open(o.plan) as f:
             o.faults = sorted({json.loads(line)["kind"] for line in f if line.startswith("{")})

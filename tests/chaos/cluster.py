@@ -43,6 +43,7 @@ class Node:
         self.store = os.path.join(self.disk, "store")
         self.config = os.path.join(folder, "n%d.conf" % number)
         self.log = os.path.join(folder, "n%d.log" % number)
+        self.program = options.program
         self.process = None
         self.paused = False
         self.starts = 0
@@ -83,13 +84,18 @@ class Node:
             log.flush()
             self.process = subprocess.Popen(
                 ["ip", "netns", "exec", self.network.namespace(self.number)]
-                + [self.options.program, "-c", self.config],
+                + [self.program, "-c", self.config],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
         self.paused = False
+
+    def change_program(self):
+        """From its next start on it is of the other version, if there are two."""
+        if self.options.next:
+            self.program = self.options.next if self.program == self.options.program else self.options.program
 
     def send(self, number):
         if self.running:

@@ -195,13 +195,18 @@ class Faults:
         order = self.targets(step, len(self.cluster.nodes))
         if step["lame"]:
             order = order[:1]  # 30 s each
-        result["what"] = "rolling restart of %s (%s)" % (names(order), signal.Signals(number).name)
+        result["what"] = "rolling %s of %s (%s)" % (
+            "change of version" if self.cluster.options.next else "restart",
+            names(order),
+            signal.Signals(number).name,
+        )
         result["begun"] = time.monotonic()
         for node in order:
             if not node.stop(number):
                 result["notes"].append("n%d did not end within 60 s of %s" % (node.number, number))
             elif node.process.returncode not in (0, 1, -15):
                 result["notes"].append("n%d ended with %s" % (node.number, node.process.returncode))
+            node.change_program()
             node.start()
             result["healed"] = time.monotonic()
             node.wait_ready()

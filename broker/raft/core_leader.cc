@@ -252,7 +252,8 @@ void Core::entries_loaded(const LoadRequest& request, std::vector<Entry> entries
 RaftIndex Core::needed_from() const {
   RaftIndex from = log_.applied() + 1;
   for (const auto& [node, pr] : progress_) {
-    if (pr.active && pr.state != ProgressState::kSnapshot) from = std::min(from, pr.match + 1);
+    // One that fetches a state goes on from there: without the entries since, it would have to fetch another.
+    if (pr.active) from = std::min(from, std::max(pr.match, pr.pending_snapshot) + 1);
   }
   return from;
 }

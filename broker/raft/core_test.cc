@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "broker/base/prng.h"
 
 namespace weir::raft {
@@ -139,6 +141,46 @@ TEST(RaftCore, MessagesThatCannotBeTrueAreDroppedAndCounted) {
   refuse(far);
   EXPECT_EQ(core.term(), Term{1});
   EXPECT_EQ(core.log().last(), RaftIndex{3});
+}
+
+// A state takes its time: a log that went on without its entries since would make it fetch the next one.
+TEST(RaftCore, EntriesBehindAStateThatIsFetchedAreNeeded) {
+  Core core(config_of(1), start_of({}));
+  elect(core);
+  auto answer = [&](std::uint64_t from, RaftIndex index) {
+    Message m = message(MessageType::kAppendResp, core.term().v);
+    m.index = index;
+    core.step(NodeId{from}, std::move(m));
+    return settle(core);
+  };
+  auto store = [&](int entries) {
+    for (int i = 0; i < entries; ++i) {
+      Bytes payload = Bytes::copy_of("e");
+      core.propose({&payload, 1});
+      settle(core);
+      answer(2, core.log().last());
+    }
+  };
+  store(3);
+  RaftIndex then = core.log().applied();
+  ASSERT_EQ(then, core.log().last());
+  core.compact(then);
+  std::vector<Message> told;
+  for (int i = 0; i < 20 && told.empty(); ++i) {
+    core.tick();
+    told = settle(core);
+  }
+  Message alive = message(MessageType::kHeartbeatResp, core.term().v);
+  for (const Message& m : told) alive.context = std::max(alive.context, m.context);
+  core.step(NodeId{3}, alive);
+  told = settle(core);
+  ASSERT_TRUE(std::any_of(told.begin(), told.end(),
+                          [](const Message& m) { return m.type == MessageType::kSnapshot; }));
+  store(5);
+  ASSERT_EQ(core.log().applied(), then + 5);
+  EXPECT_EQ(core.needed_from(), then + 1);
+  answer(3, then + 2);  // it has the state, and that went further
+  EXPECT_EQ(core.needed_from(), then + 3);
 }
 
 TEST(RaftCore, AContradictionOfCommittedEntriesHaltsInsteadOfGuessing) {

@@ -78,6 +78,9 @@ class Disk {
   virtual Result<std::vector<DirEntry>> list(const std::string& path) = 0;
   /// Atomic replace. Not durable before sync_dir of the target's folder.
   virtual Status rename(const std::string& from, const std::string& to) = 0;
+  /// Another name for the same file; what one name removes the other keeps. Not durable before sync_dir of
+  /// the new name's folder. Errors: kNotFound, kExists, kIo (the file system has no such thing, too).
+  virtual Status link(const std::string& from, const std::string& to) = 0;
   /// Not durable before sync_dir. kNotFound if it does not exist.
   virtual Status remove(const std::string& path) = 0;
   /// Makes creations, renames and removals in this folder durable. Inline.

@@ -162,6 +162,15 @@ class PosixDisk final : public env::Disk {
     return ok();
   }
 
+  Status link(const std::string& from, const std::string& to) override {
+    ASSIGN_OR_RETURN(Place source, find(from));
+    ASSIGN_OR_RETURN(Place target, find(to));
+    if (::linkat(source.dir.get(), source.leaf.c_str(), target.dir.get(), target.leaf.c_str(), 0) != 0) {
+      return errno_error(errno, "link " + full(from) + " to " + full(to));
+    }
+    return ok();
+  }
+
   Status remove(const std::string& path) override {
     ASSIGN_OR_RETURN(Place place, find(path));
     int rc = ::unlinkat(place.dir.get(), place.leaf.c_str(), 0);
@@ -256,6 +265,7 @@ class NoDisk final : public env::Disk {
   Status mkdirs(const std::string&) override { return none(); }
   Result<std::vector<env::DirEntry>> list(const std::string&) override { return none(); }
   Status rename(const std::string&, const std::string&) override { return none(); }
+  Status link(const std::string&, const std::string&) override { return none(); }
   Status remove(const std::string&) override { return none(); }
   Status sync_dir(const std::string&) override { return none(); }
   Result<env::DiskSpace> space() override { return none(); }

@@ -213,7 +213,12 @@ TEST_F(PosixDisk, ListsRenamesAndRemoves) {
   ASSERT_TRUE(disk->rename("d/a", "d/b"));
   ASSERT_TRUE(disk->sync_dir("d"));
   EXPECT_EQ(slurp(**disk->open("d/b", env::Open::kRead)), "12345");
+  ASSERT_TRUE(disk->link("d/b", "d/c"));
+  EXPECT_EQ(disk->link("d/b", "d/c").error().code, Code::kExists);
+  EXPECT_EQ(disk->link("d/x", "d/y").error().code, Code::kNotFound);
   ASSERT_TRUE(disk->remove("d/b"));
+  EXPECT_EQ(slurp(**disk->open("d/c", env::Open::kRead)), "12345") << "the other name keeps the file";
+  ASSERT_TRUE(disk->remove("d/c"));
   ASSERT_TRUE(disk->remove("d/e"));
   EXPECT_EQ(disk->remove("d/b").error().code, Code::kNotFound);
   EXPECT_EQ(disk->rename("d/x", "d/y").error().code, Code::kNotFound);

@@ -91,6 +91,30 @@ void FileStore::discard(env::Disk& disk, Catalog& catalog, Log& log, const Optio
   });
 }
 
+void FileStore::inherit(env::Disk& disk, Catalog& catalog, const Options& from, const Options& to,
+                        env::DiskDone done) {
+  StoreKeys old(from.group, from.generation), fresh(to.group, to.generation);
+  std::vector<CatalogEdit> edits;
+  Status status = disk.mkdirs(to.dir);
+  catalog.scan(old.prefix, [&](const std::string& key, const std::string& value) {
+    auto [kind, number] = old.parse(key);
+    if (kind == 'x') return true;  // its file is going
+    if (kind == 'f' && status) {
+      std::string name = "/" + segment_file_name(number);
+      status = disk.link(from.dir + name, to.dir + name);
+    }
+    edits.push_back({fresh.prefix + key.substr(old.prefix.size()), value});
+    return status.has_value();
+  });
+  if (status && edits.empty()) status = Error(Code::kNotFound, "nothing to inherit");
+  if (status) status = disk.sync_dir(to.dir);
+  // A completion never runs inside the call.
+  catalog.commit(status ? std::move(edits) : std::vector<CatalogEdit>(),
+                 [status, done = std::move(done)](const Status& committed) mutable {
+                   done(status ? committed : status);
+                 });
+}
+
 std::vector<std::uint32_t> FileStore::generations(const Catalog& catalog, GroupId group) {
   std::set<std::uint32_t> found;
   auto note = [&](const std::string& key, const std::string&) {

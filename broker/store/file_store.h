@@ -8,7 +8,8 @@
 //           journal's later entries through apply.
 // Generation: a replica that gets a new state builds it in a second store of the same group, beside the
 //           one that is served. It becomes the real one by a checkpoint whose owner_edits say so; the
-//           other is destroyed then. Stores of two generations share nothing.
+//           other is destroyed then. Stores of two generations share nothing but, after inherit(), the bytes
+//           of sealed segments, which never change: each has names of its own for them.
 // Memory:   0 bytes per sealed message; <= 52 B per subject; decoded blocks in the shared BlockCache.
 #pragma once
 
@@ -63,6 +64,12 @@ class FileStore : public MessageStore {
   /// group, dir and generation count. Works on the loop; until `done` open() of that generation may fail
   /// with kUnavailable.
   static void discard(env::Disk& disk, Catalog& catalog, Log& log, const Options& options,
+                      env::DiskDone done);
+  /// A generation `to` without anything begins with what `from` has as of its last checkpoint: segments by
+  /// another name, so that nothing is copied. `from` must not be in a checkpoint, nor begin one before
+  /// `done`. Inline but for one catalog commit; may be cut by a crash at any point, discard() removes what is
+  /// left. Errors: kNotFound (no checkpoint of `from` yet), those of the disk.
+  static void inherit(env::Disk& disk, Catalog& catalog, const Options& from, const Options& to,
                       env::DiskDone done);
   /// Those of which the catalog has keys, or the note that their files are going; in order.
   static std::vector<std::uint32_t> generations(const Catalog& catalog, GroupId group);

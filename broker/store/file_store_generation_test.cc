@@ -98,6 +98,83 @@ TEST(FileStoreGenerations, ShareNothing) {
   expect_state(*one, second);
 }
 
+bool inherit(StoreWorld& w) {
+  std::optional<bool> good;
+  FileStore::inherit(w.env.disk, *w.catalog, w.options(0), w.options(1),
+                     [&](const Status& s) { good = s.has_value(); });
+  w.env.loop.run_until([&] { return good.has_value() || w.env.disk.frozen(); });
+  return good.value_or(false);
+}
+
+// And from then on they have nothing to do with each other: merges, removals and the end of one.
+TEST(FileStoreGenerations, OneBeginsWithTheSegmentsOfAnother) {
+  StoreWorld w(4);
+  ASSERT_TRUE(w.open());
+  EXPECT_FALSE(inherit(w)) << "there was no checkpoint";
+  for (int i = 0; i < 1000; ++i) w.step();
+  w.checkpoint();
+  StoreModel second = w.model;
+  for (int i = 0; i < 30; ++i) w.step();  // these are in memory only
+  std::uint64_t written = w.env.disk.counts().written_bytes;
+  ASSERT_TRUE(inherit(w));
+  EXPECT_LT(w.env.disk.counts().written_bytes - written, 20'000u) << "messages were copied";
+  auto one = std::move(w.open_store(1)).value();
+  expect_state(*one, second);
+  for (int i = 0; i < 800; ++i) {
+    w.step();
+    model_step(*one, second, w.prng);
+    if (!w.store->checkpointing() && w.prng.chance(1, 50)) w.start_checkpoint();
+    if (!one->checkpointing() && w.prng.chance(1, 50))
+      one->checkpoint({}, [](const Status& s) { EXPECT_TRUE(s); });
+    if (w.prng.chance(1, 4)) w.env.loop.run_for(100 * kMicrosecond);
+  }
+  w.env.loop.run_until([&] { return !w.store->checkpointing() && !one->checkpointing(); });
+  w.verify(20);
+  w.store->destroy([](const Status& s) { EXPECT_TRUE(s); });
+  w.store.reset();
+  ASSERT_TRUE(checkpoint(w, *one));
+  w.env.loop.run_until([&] { return !w.catalog->busy(); });
+  EXPECT_EQ(segments_in(w, "groups/7"), 0);
+  one.reset();
+  w.close();
+  ASSERT_TRUE(w.open_catalog());
+  one = std::move(w.open_store(1)).value();
+  expect_state(*one, second);
+  for (int i = 0; i < 20; ++i) expect_answers(*one, second, w.prng);
+}
+
+// Power goes at each operation of it: what is left is nothing, all of it, or goes with discard().
+TEST(FileStoreGenerations, AnInheritanceIsWholeOrNotThere) {
+  bool done = false;
+  for (std::uint64_t at = 1; !done; ++at) {
+    StoreWorld w(5);
+    ASSERT_TRUE(w.open());
+    for (int i = 0; i < 400; ++i) w.step();
+    w.checkpoint();
+    StoreModel then = w.model;
+    w.env.disk.crash_at(at);
+    done = inherit(w);
+    w.env.disk.crash_at(0);
+    w.close();
+    Prng prng(at);
+    w.env.disk.crash(prng);
+    ASSERT_TRUE(w.open());
+    w.verify();
+    if (keys_below(w, "g/7/s1/") != 0) {
+      auto one = w.open_store(1);
+      ASSERT_TRUE(one) << one.error().to_string();
+      expect_state(**one, then);
+    } else {
+      EXPECT_FALSE(done);
+    }
+    ASSERT_TRUE(discard(w, 1));
+    EXPECT_EQ(segments_in(w, "groups/7.1"), 0);
+    EXPECT_EQ(keys_below(w, "g/7/s1/"), 0);
+    w.verify();
+    ASSERT_LT(at, 1000u);
+  }
+}
+
 TEST(FileStoreGenerations, DiscardOfNothingChangesNothing) {
   StoreWorld w(2);
   ASSERT_TRUE(w.open());

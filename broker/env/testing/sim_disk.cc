@@ -379,6 +379,17 @@ Status SimDisk::rename(const std::string& from, const std::string& to) {
   return ok();
 }
 
+Status SimDisk::link(const std::string& from, const std::string& to) {
+  if (!operation()) return froze(from);
+  auto it = names_.find(from);
+  if (it == names_.end()) return Error(Code::kNotFound, from + ": no such file");
+  if (!dirs_.count(folder_of(to))) return Error(Code::kNotFound, to + ": no such folder");
+  if (names_.count(to) != 0) return Error(Code::kExists, to + ": exists");
+  changes_.push_back({"", to, it->second});
+  apply_change(names_, changes_.back());
+  return ok();
+}
+
 Status SimDisk::remove(const std::string& path) {
   if (!operation()) return froze(path);
   ++counts_.removes;

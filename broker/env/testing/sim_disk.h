@@ -8,7 +8,7 @@
 //           kill() is death of the process: the page cache survives. After either, files opened before
 //           are dead (kIo), completions under way never run, and the disk can be opened anew.
 // Counting: every change is an operation: the begin of a write, sync or create_zeroed and its
-//           completion each count one, as do open(kCreate), rename, remove, sync_dir, mkdirs.
+//           completion each count one, as do open(kCreate), rename, link, remove, sync_dir, mkdirs.
 //           crash_at(n) freezes the disk at operation n (1-based): it and all later ones do nothing
 //           and no completion runs; the harness then drops its objects and calls crash().
 // Thread:   that of the loop.
@@ -88,6 +88,7 @@ class SimDisk final : public Disk {
   Status mkdirs(const std::string& path) override;
   Result<std::vector<DirEntry>> list(const std::string& path) override;
   Status rename(const std::string& from, const std::string& to) override;
+  Status link(const std::string& from, const std::string& to) override;
   Status remove(const std::string& path) override;
   Status sync_dir(const std::string& path) override;
   Result<DiskSpace> space() override;

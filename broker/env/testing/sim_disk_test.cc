@@ -115,6 +115,24 @@ TEST_F(SimDiskTest, DirectoryChangesRevertUntilSynced) {
   EXPECT_EQ(disk.rename("d/none", "x").error().code, Code::kNotFound);
 }
 
+TEST_F(SimDiskTest, ALinkIsASecondNameOnceItsFolderIsSynced) {
+  disk.put("d/one", "1");
+  ASSERT_TRUE(disk.mkdirs("e"));
+  ASSERT_TRUE(disk.link("d/one", "e/two"));
+  disk.crash(prng, Survivors::kNone);
+  EXPECT_EQ(disk.files(), std::vector<std::string>{"d/one"});
+  ASSERT_TRUE(disk.link("d/one", "e/two"));
+  ASSERT_TRUE(disk.sync_dir("e"));
+  ASSERT_TRUE(disk.remove("d/one"));
+  ASSERT_TRUE(disk.sync_dir("d"));
+  disk.crash(prng, Survivors::kNone);
+  EXPECT_EQ(disk.files(), std::vector<std::string>{"e/two"});
+  EXPECT_EQ(*disk.content("e/two"), "1");
+  disk.put("d/three", "3");
+  EXPECT_EQ(disk.link("d/three", "e/two").error().code, Code::kExists);
+  EXPECT_EQ(disk.link("d/none", "e/x").error().code, Code::kNotFound);
+}
+
 TEST_F(SimDiskTest, CreateZeroedIsDurableAtCompletion) {
   std::optional<Status> got;
   disk.create_zeroed("z", 10'000, [&](Status s) { got = std::move(s); });

@@ -152,11 +152,16 @@ Status cut_to_page(store::MessageStore& store, const StatePage& page) {
   std::uint64_t wanted = 0;
   for (const auto& r : page.live) wanted += (r.last - r.first) + 1;
   for (const auto& range : mine) {
-    for (StreamSeq seq = range.first; seq <= range.last; ++seq) {
+    for (StreamSeq seq = range.first; seq <= range.last;) {
       while (theirs != page.live.end() && theirs->last < seq) ++theirs;
-      if (theirs != page.live.end() && theirs->first <= seq) continue;
+      bool live = theirs != page.live.end() && theirs->first <= seq;
+      if (live) {
+        seq = theirs->last + 1;
+        continue;
+      }
       ASSIGN_OR_RETURN(auto gone, store.remove(seq));
       if (gone.messages != 1) return {Code::kCorrupt, "a message vanished while a state was fetched"};
+      ++seq;
     }
   }
   if (store.state().messages != wanted) return {Code::kInvalid, "state page: messages are missing"};

@@ -77,26 +77,54 @@ StateFetch::StateFetch(JsContext& js, GroupId group, NodeId from, Done done)
       done_(std::move(done)),
       self_(std::make_shared<StateFetch*>(this)) {}
 
-void StateFetch::start(std::optional<store::FileStore::Options> file) {
-  if (!file) {
+void StateFetch::start(std::optional<Files> files) {
+  if (!files) {
     store_ = std::make_unique<store::MemStore>();
     return ask();
   }
-  store::FileStore::discard(js_.env.disk, *js_.catalog, js_.env.log, *file,
-                            [self = std::weak_ptr<StateFetch*>(self_), file](Status s) {
+  store::FileStore::discard(js_.env.disk, *js_.catalog, js_.env.log, files->fresh,
+                            [self = std::weak_ptr<StateFetch*>(self_), files](const Status& s) {
                               auto f = self.lock();
                               if (!f || !*f) return;
                               if (!s) return (*f)->fail(s.error());
-                              (*f)->open_and_ask(file);
+                              if (files->served) return (*f)->inherit(*files);
+                              (*f)->open_and_ask(files->fresh);
                             });
 }
 
-void StateFetch::open_and_ask(const std::optional<store::FileStore::Options>& file) {
-  auto opened = store::FileStore::open(js_.env.disk, *js_.catalog, *js_.cache, js_.env.log, *file);
-  if (!opened) return fail(opened.error());
+// Where it does not work (a file system without links, the first checkpoint still to come), all is sent.
+void StateFetch::inherit(const Files& files) {
+  store::FileStore::inherit(js_.env.disk, *js_.catalog, *files.served, files.fresh,
+                            [self = std::weak_ptr<StateFetch*>(self_), files](const Status& s) {
+                              auto f = self.lock();
+                              if (!f || !*f) return;
+                              if (s) return (*f)->open_and_ask(files.fresh);
+                              (*f)->js_.env.log.info("state of group " + std::to_string(files.fresh.group.v) +
+                                                     ": all is fetched: " + s.error().detail);
+                              (*f)->start(Files{files.fresh, std::nullopt});
+                            });
+}
+
+void StateFetch::open_and_ask(const store::FileStore::Options& file) {
+  auto opened = store::FileStore::open(js_.env.disk, *js_.catalog, *js_.cache, js_.env.log, file);
+  if (!opened) {
+    sound_ = false;
+    return fail(opened.error());
+  }
   file_ = opened->get();
   store_ = std::move(*opened);
   ask();
+}
+
+void StateFetch::go_on(Half half) {
+  store_ = std::move(half.store);
+  file_ = half.file;
+  ask();
+}
+
+StateFetch::Half StateFetch::take_half() {
+  if (!sound_ || (file_ && (file_->checkpointing() || file_->damaged()))) return {};
+  return {std::move(store_), std::exchange(file_, nullptr)};
 }
 
 void StateFetch::ask() {
@@ -115,16 +143,21 @@ void StateFetch::on_page(Result<Bytes> answer) {
   if (!answer) return fail(answer.error());
   auto page = decode_state_page(*answer);
   if (!page) return fail(page.error());
-  if (Status s = fill_from_page(*store_, *page); !s) return fail(s.error());
+  messages_ += page->messages.size();
+  Status fits = fill_from_page(*store_, *page);
+  if (fits && page->final) fits = cut_to_page(*store_, *page);
+  if (!fits) {
+    sound_ = false;
+    return fail(fits.error());
+  }
   if (page->final) {
-    if (Status s = cut_to_page(*store_, *page); !s) return fail(s.error());
     last_ = std::move(*page);
     js_.env.loop.post([self = std::weak_ptr<StateFetch*>(self_)] {
       auto f = self.lock();
       if (!f || !*f) return;
       StateFetch& me = **f;
       auto done = std::move(me.done_);
-      done(Arrived{std::move(me.store_), me.file_, std::move(me.last_)});
+      done(Arrived{std::move(me.store_), me.file_, std::move(me.last_), me.messages_});
     });
     return;
   }

@@ -3,7 +3,9 @@
 // Room:    shell. Thread: the shard. Bytes: state_page.h.
 // Way:     messages by sequence range, page after page, while the leader goes on; the page that reaches the
 //          end also has the exact cut: position, live sequences, state machine. Everything goes into a new
-//          generation of the store and counts from one catalog commit on (ADR 4).
+//          generation of the store and counts from one catalog commit on (ADR 4). What is here already is not
+//          sent: messages under one sequence are the same everywhere, so the new generation begins with the
+//          segments of the one that is served, or with what an attempt that was interrupted left.
 // Limits:  kPageBytes per page, one page under way, in the lane of lowest priority.
 // Errors:  any failure ends the attempt; the group then asks again. What was there stays until the switch.
 #pragma once
@@ -49,18 +51,31 @@ class StateFetch {
     std::unique_ptr<store::MessageStore> store;
     store::FileStore* file = nullptr;
     StatePage cut;
+    std::uint64_t messages = 0;  // that were sent
   };
   using OpenStore = std::function<Result<std::unique_ptr<store::MessageStore>>()>;
   /// `done` runs once, in a later turn.
   using Done = UniqueFunction<void(Result<Arrived>)>;
 
   StateFetch(JsContext& js, GroupId group, NodeId from, Done done);
-  /// `file`: fills a file store of that generation (what an earlier attempt left is discarded first);
-  /// without, a memory store.
-  void start(std::optional<store::FileStore::Options> file);
+  struct Files {
+    store::FileStore::Options fresh;                  // what is in its way is discarded first
+    std::optional<store::FileStore::Options> served;  // to begin with; not in a checkpoint
+  };
+  /// Fills a file store, or without `files` a memory store.
+  void start(std::optional<Files> files);
+  /// What an earlier attempt of this stream got, whoever it was from.
+  struct Half {
+    std::unique_ptr<store::MessageStore> store;
+    store::FileStore* file = nullptr;
+  };
+  void go_on(Half half);
+  /// When `done` had an error: what may be of use to the next attempt; no store if nothing is.
+  Half take_half();
 
  private:
-  void open_and_ask(const std::optional<store::FileStore::Options>& file);
+  void inherit(const Files& files);
+  void open_and_ask(const store::FileStore::Options& file);
   void ask();
   void on_page(Result<Bytes> answer);
   void page_stored();
@@ -73,6 +88,8 @@ class StateFetch {
   std::unique_ptr<store::MessageStore> store_;
   store::FileStore* file_ = nullptr;
   StatePage last_;
+  std::uint64_t messages_ = 0;  // that came
+  bool sound_ = true;           // no page contradicted what is in the store
   std::shared_ptr<StateFetch*> self_;
 
  public:

@@ -424,6 +424,7 @@ void StreamHost::press() {
 void StreamHost::start_checkpoint() {
   auto position = group_.checkpoint_position();
   if (!position) return;  // the log on this disk is behind for a moment
+  half_ = {};             // the log reached it after all
   std::vector<store::CatalogEdit> edits;
   jetstream::CheckpointMark mark{position->at.index, position->at.term};
   machine_->encode_checkpoint(state_prefix(group_.generation()), mark, edits);
@@ -451,6 +452,7 @@ void StreamHost::checkpoint_done(RaftIndex index, const Status& status) {
 void StreamHost::destroy() {
   destroyed_ = true;
   fetch_.reset();
+  half_ = {};
   end_consumers(jetstream::ConsumerEnd::kDeleted);
   unsubscribe();
   group_.remove();

@@ -141,6 +141,7 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   void state_arrived(Result<StateFetch::Arrived> arrived);
   void switch_to(std::shared_ptr<StateFetch::Arrived> fresh, raft::SnapshotMeta at);
   void adopt(StateFetch::Arrived& fresh, const raft::SnapshotMeta& at);
+  void start_fetch();
   void fetch_failed(const Error& why);
   void fail_pending(const Error& why);
   std::string state_prefix(std::uint32_t generation) const;
@@ -180,6 +181,8 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   bool asking_lead_ = false;  // whether this replica still leads
   std::unordered_map<std::uint32_t, ConsumerHost*> consumers_by_id_;
   std::unique_ptr<StateFetch> fetch_;  // this replica is behind the log
+  StateFetch::Half half_;              // of an attempt that was interrupted
+  bool fetch_all_ = false;             // an attempt that began with what is here did not fit
   std::vector<std::unique_ptr<session::Subscription>> subscriptions_;
   std::map<std::string, std::unique_ptr<ConsumerHost>, std::less<>> consumers_;
 

@@ -42,12 +42,29 @@ void StreamHost::fetch_state(NodeId from, const raft::SnapshotMeta&) {
   fetch_ = std::make_unique<StateFetch>(
       js_, identity_.group, from,
       [this](Result<StateFetch::Arrived> arrived) { state_arrived(std::move(arrived)); });
-  std::optional<store::FileStore::Options> file;
-  if (file_) file = file_options(group_.generation() + 1);
-  fetch_->start(file);
+  if (half_.store) return fetch_->go_on(std::exchange(half_, {}));
+  start_fetch();
+}
+
+// From now on no checkpoint begins; one that is under way changes what there is to begin with.
+void StreamHost::start_fetch() {
+  if (!file_) return fetch_->start(std::nullopt);
+  if (file_->checkpointing()) {
+    js_.env.loop.at(js_.env.clock.now() + kWaitForCheckpoint, [self = std::weak_ptr<StreamHost*>(self_)] {
+      if (auto host = self.lock(); host && *host && (*host)->fetch_) (*host)->start_fetch();
+    });
+    return;
+  }
+  StateFetch::Files files{file_options(group_.generation() + 1), std::nullopt};
+  // What is here may be used again if it is this replica's state, and whole.
+  if (!group_.empty() && !file_->damaged() && !fetch_all_) files.served = file_options(group_.generation());
+  fetch_->start(std::move(files));
 }
 
 void StreamHost::fetch_failed(const Error& why) {
+  half_ = fetch_->take_half();
+  // What it began with does not fit what the others have: not again.
+  if (!half_.store && (why.code == Code::kInvalid || why.code == Code::kCorrupt)) fetch_all_ = true;
   fetch_.reset();
   js_.env.log.warn("stream " + account_.name + "/" + identity_.name + ": state not fetched: " + why.detail);
   group_.state_failed();
@@ -95,6 +112,7 @@ void StreamHost::adopt(StateFetch::Arrived& fresh, const raft::SnapshotMeta& at)
   store_ = std::move(fresh.store);
   file_ = fresh.file;
   unsaved_.clear();
+  fetch_all_ = false;
   checkpointed_ = at.index;
   machine_ = std::make_unique<jetstream::StreamMachine>(identity_.config, identity_.created, *store_);
   auto scan = [&](const std::string& prefix,
@@ -118,7 +136,8 @@ void StreamHost::adopt(StateFetch::Arrived& fresh, const raft::SnapshotMeta& at)
   subscribe();
   account_usage();
   js_.env.log.info("stream " + account_.name + "/" + identity_.name + " has its state as of entry " +
-                   std::to_string(at.index.v));
+                   std::to_string(at.index.v) + "; " + std::to_string(fresh.messages) + " of " +
+                   std::to_string(store_->state().messages) + " messages were sent");
 }
 
 }  // namespace weir::server

@@ -1,4 +1,6 @@
 // Three whole nodes on a seeded network: what clients and operators see of a cluster.
+#include <algorithm>
+
 #include "broker/server/cluster_world.h"
 
 namespace weir::server {
@@ -204,6 +206,47 @@ TEST(NodeCluster, GoesOnWithoutTheLeaderAndTakesItBack) {
   w.start(lead);
   w.await_replicas(c, "S", 2);
   EXPECT_TRUE(w.eventually([&] { return w.status(lead, "/healthz", "account=A&stream=S") == 200; }));
+}
+
+// A replica that was away for longer than the log reaches back is sent what it does not have, and not again
+// what its disk has.
+TEST(NodeCluster, AReplicaThatWasAwayIsSentWhatItMissed) {
+  Site w;
+  for (auto& n : w.nodes) n->tuning.tail_bytes_max = 16 * 1024;
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  const std::string body(400, 'x');
+  auto publish = [&](int first, int last) {
+    for (int i = first; i <= last; ++i) {
+      c.send("PUB S.k" + std::to_string(i % 7) + " " + std::to_string(body.size()) + "\r\n" + body + "\r\n");
+      if (i % 20 == 0) w.run(20 * kMillisecond);
+    }
+  };
+  publish(1, 600);
+  ASSERT_TRUE(w.eventually([&] { return w.replicas_current(c, "S", 2); }));
+  std::size_t away = w.leader_of(c, "S") == 2 ? 1 : 2;
+  std::vector<std::string> files = w[away].disk.files();
+  EXPECT_TRUE(std::any_of(files.begin(), files.end(), [](const auto& f) { return f.ends_with(".seg"); }))
+      << "a follower keeps everything in memory";
+  w[away].kill();
+  w.run(5 * kSecond);  // nobody waits for it any more
+  publish(601, 800);
+  EXPECT_EQ(text_at(c.request("$JS.API.STREAM.MSG.DELETE.S", "{\"seq\":5}"), "success"), "true");
+  w[away].log.clear();
+  w.start(away);
+  w.await_replicas(c, "S", 2);
+  std::uint64_t sent = 0, times = 0;
+  for (const auto& line : w[away].log.lines()) {
+    std::size_t from = line.text.find("; "), to = line.text.find(" of 799 messages were sent");
+    if (to == std::string::npos) continue;
+    ++times;
+    sent += parse_u64(std::string_view(line.text).substr(from + 2, to - from - 2)).value_or(799);
+  }
+  EXPECT_EQ(times, 1u) << "0: the log reached back far enough";
+  EXPECT_GE(sent, 200u);
+  EXPECT_LT(sent, 350u);
 }
 
 TEST(NodeCluster, HealthTellsLivenessFromReadiness) {

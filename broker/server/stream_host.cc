@@ -264,6 +264,9 @@ Status StreamHost::apply(RaftIndex index, Term term, const Bytes& payload, bool 
   }
   account_usage();
   if (group_.leading()) arm_tick();
+  // Followers, too: what they have not written into segments is memory, and the work of their next start.
+  if (live && file_ && file_->unflushed_bytes() > js_.tuning.tail_bytes_max)
+    js_.turn.streams.add(*this, queued_);
   return ok();
 }
 

@@ -186,7 +186,9 @@ class Run:
         for number, step in enumerate(self.steps, 1):
             healed, took = step["healed"], step["first_ack"]
             step["stalled"] = self.stalls.within(step["begun"], healed + (took or 60))
-            if took is None or took - step["stalled"] > RECOVER_S:
+            if step["cut_short"] and self.steps[number]["begun"] - healed < RECOVER_S:
+                step["first_ack"] = None
+            elif took is None or took - step["stalled"] > RECOVER_S:
                 self.broken("slow", "step %d (%s): first R3 ack after %s s" % (number, step["what"], step["first_ack"]))
         self.summary = report.summary(self, history, there)
 

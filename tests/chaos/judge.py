@@ -236,13 +236,19 @@ def first_after(times, when):
 
 
 def recoveries(history, steps):
-    """Seconds after each heal: first R3 ack anywhere, first ack through every node, longest silence."""
+    """Seconds after each heal: first R3 ack anywhere, first ack through every node, longest silence.
+
+    "cut_short": the next fault came before the first ack, and says nothing of this one's end.
+    """
     acked = sorted(p.acked for p in history.acks if p.stream == "LOAD")
     probes = {n: sorted(done for sent, done in list_) for n, list_ in history.probes.items()}
-    for step in steps:
+    for number, step in enumerate(steps):
         heal, begun = step["healed"] * 1e6, step["begun"] * 1e6
+        next_begun = steps[number + 1]["begun"] if number + 1 < len(steps) else float("inf")
         i = first_after(acked, heal)
         step["first_ack"] = (acked[i] - heal) / 1e6 if i is not None else None
+        took = float("inf") if step["first_ack"] is None else step["first_ack"]
+        step["cut_short"] = step["healed"] + took > next_begun
         per_node = []
         for times in probes.values():
             k = first_after(times, heal)

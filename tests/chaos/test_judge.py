@@ -195,6 +195,17 @@ class Parts(unittest.TestCase):
         self.assertAlmostEqual(steps[0]["first_ack"], 0.5)
         self.assertAlmostEqual(steps[0]["all_nodes_ack"], 1.0)
         self.assertAlmostEqual(steps[0]["silence"], 3.5)
+        self.assertFalse(steps[0]["cut_short"])
+
+    def test_recovery_cut_short_by_the_next_fault(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "w.log"), "w") as f:
+                f.write("A LOAD a.1 1 0 1000000 1 0\nA LOAD a.2 2 0 9500000 1 0\n")
+            steps = [{"begun": 1.5, "healed": 3.0}, {"begun": 3.5, "healed": 9.0}]
+            judge.recoveries(judge.History(folder), steps)
+        self.assertTrue(steps[0]["cut_short"])
+        self.assertFalse(steps[1]["cut_short"])
+        self.assertAlmostEqual(steps[1]["first_ack"], 0.5)
 
 
 if __name__ == "__main__":

@@ -672,6 +672,47 @@ TEST(NodeCluster, SaysWhetherANodeMayBeStopped) {
   EXPECT_EQ(ask(1).status, 200);
 }
 
+// Who stops a node only when that is said to be safe keeps what is in memory.
+TEST(NodeCluster, AStreamInMemorySurvivesARollingRestart) {
+  Site w;
+  w.start();
+  {
+    ClusterClient c(w, 0);
+    ASSERT_TRUE(c.login());
+    EXPECT_EQ(c.create_stream("M", 3, ",\"storage\":\"memory\""), "");
+    for (int i = 0; i < 50; ++i) EXPECT_EQ(c.publish("M.a", "message " + std::to_string(i)), i + 1);
+    EXPECT_EQ(c.create_consumer("M", "k"), "");
+  }
+  auto safe = [&](std::size_t node) {
+    int status = 0;
+    w[node].node->monitor("/healthz", "safe-to-stop=true", [&](MonitorReply r) { status = r.status; });
+    EXPECT_TRUE(w.until([&] { return status != 0; }, 5 * kSecond));
+    return status == 200;
+  };
+  unsigned unsafe = 0;
+  for (std::size_t i = 0; i < 6; ++i) {
+    std::size_t node = i % 3;
+    while (!safe(node)) {
+      ASSERT_LT(++unsafe, 300u) << "never safe to stop n" << node + 1;
+      w.run(100 * kMillisecond);
+    }
+    w[node].stop();
+    ClusterClient c(w, (node + 1) % 3);
+    ASSERT_TRUE(c.login());
+    EXPECT_TRUE(w.eventually([&] { return c.publish("M.a") == static_cast<int>(51 + i); }, 5 * kSecond))
+        << "while n" << node + 1 << " is down";
+    w.start(node);
+  }
+  EXPECT_GT(unsafe, 0u) << "a replica that has just come back remembers nothing yet";
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  w.await_replicas(c, "M", 2);
+  auto info = c.request("$JS.API.STREAM.INFO.M");
+  EXPECT_EQ(text_at(info, "state.messages"), "56");
+  EXPECT_EQ(text_at(info, "state.first_seq"), "1");
+  EXPECT_EQ(text_at(c.request("$JS.API.CONSUMER.INFO.M.k"), "num_pending"), "56");
+}
+
 TEST(NodeCluster, EveryNodeAnswersPings) {
   Site w;
   w.start();

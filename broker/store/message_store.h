@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "broker/base/result.h"
+#include "broker/base/state_hash.h"
 #include "broker/store/message.h"
 
 namespace weir::store {
@@ -28,6 +29,7 @@ struct StoreState {
   Wall last_time;           // of the message at last_seq, also after its removal
   std::uint64_t subjects = 0;
   std::uint64_t deleted = 0;  // interior: last_seq - first_seq + 1 - messages
+  SeqSums live;               // of the live messages' sequences; not stored, counted again when opened
 };
 
 struct SubjectState {

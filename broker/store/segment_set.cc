@@ -75,10 +75,10 @@ StreamSeq SegmentSet::prev_live(StreamSeq seq) const {
   return {};
 }
 
-StreamSeq SegmentSet::next_gap(StreamSeq seq) const {
+StreamSeq SegmentSet::next_gap(StreamSeq seq, StreamSeq end) const {
   for (std::size_t i = lower(seq); i < segments_.size(); ++i) {
     const Segment& s = *segments_[i];
-    if (seq < s.base) return seq;
+    if (seq < s.base || seq >= end) return seq;
     if (auto offset = s.dead.next_member(s.offset_of(seq), s.span())) return s.base + *offset;
     seq = s.last + 1;
   }

@@ -52,8 +52,9 @@ class SegmentSet {
   /// Live neighbours, `seq` included; 0 if none.
   StreamSeq next_live(StreamSeq seq) const;
   StreamSeq prev_live(StreamSeq seq) const;
-  /// First sequence at or after `seq` that is not live; may lie above last().
-  StreamSeq next_gap(StreamSeq seq) const;
+  /// First sequence at or after `seq` that is not live; may lie above last(). From `end` on nothing is looked
+  /// at: then any sequence there.
+  StreamSeq next_gap(StreamSeq seq, StreamSeq end = StreamSeq(UINT64_MAX)) const;
   std::uint64_t count_from(StreamSeq from) const;
 
   /// The next three: the sequence must be live here.

@@ -23,6 +23,7 @@ void StoreCore::append(Message m) {
     state_.first_time = m.time;
   }
   state_.bytes += size_of(m);
+  state_.live.add(m.seq.v);
   state_.last_seq = m.seq;
   state_.last_time = m.time;
   state_.subjects = subjects_.size();
@@ -87,6 +88,7 @@ Status StoreCore::restore(SegmentSet sealed, StreamSeq last_seq, Wall last_time)
     state_.first_seq = next_live(StreamSeq(1));
     ASSIGN_OR_RETURN(state_.first_time, time_of(state_.first_seq));
   }
+  state_.live = sealed_sums(StreamSeq(1), last_seq + 1);
   settle();
   return ok();
 }
@@ -107,6 +109,16 @@ StreamSeq StoreCore::prev_live(StreamSeq upto) const {
 StreamSeq StoreCore::next_gap(StreamSeq from) const {
   if (is_sealed(from)) from = sealed_.next_gap(from);
   return is_sealed(from) ? from : tail_.next_gap(from);
+}
+
+SeqSums StoreCore::sealed_sums(StreamSeq from, StreamSeq end) const {
+  SeqSums sums;
+  for (StreamSeq at = sealed_.next_live(from); at.v != 0 && at < end;) {
+    StreamSeq gap = std::min(sealed_.next_gap(at, end), end);
+    sums.add(at.v, gap.v - 1);
+    at = sealed_.next_live(gap);
+  }
+  return sums;
 }
 
 std::vector<LiveRange> StoreCore::live_ranges(StreamSeq from, std::size_t limit) const {
@@ -213,6 +225,7 @@ Result<Removed> StoreCore::remove(StreamSeq seq) {
     sealed_.remove(seq, entry.size);
   }
   --state_.messages;
+  state_.live.remove(seq.v);
   state_.bytes -= entry.size;
   state_.first_seq = first;
   state_.first_time = first_time;
@@ -227,6 +240,7 @@ Result<Removed> StoreCore::compact(StreamSeq first_keep) {
     tail_.clear();
     subjects_.clear();
     state_.messages = state_.bytes = 0;
+    state_.live = {};
     if (first_keep.v > state_.last_seq.v + 1) state_.last_seq = first_keep - 1;
     settle();
     return all;
@@ -269,6 +283,7 @@ Status StoreCore::compact_sealed(StreamSeq first_keep, Removed& removed) {
   }
   auto state = left.begin();
   for (const auto& [subject, count] : below.subjects) subjects_.set(subject, *state++);
+  state_.live.remove(sealed_sums(state_.first_seq, first_keep));
   sealed_.drop_below(first_keep, below.cut_bytes);
   removed.messages += below.messages;
   removed.bytes += below.bytes;
@@ -280,6 +295,7 @@ Removed StoreCore::compact_tail(StreamSeq first_keep) {
   for (StreamSeq q = tail_.next_live(StreamSeq(1)); q.v != 0 && q < first_keep; q = tail_.next_live(q)) {
     removed.bytes += size_of(tail_.get(q));
     ++removed.messages;
+    state_.live.remove(q.v);
     std::string_view subject = tail_.subject(q);
     auto s = subjects_.find(subject);
     CHECK(s && s->count != 0, "a live message without its subject");

@@ -65,6 +65,8 @@ class StoreCore {
   StreamSeq next_live(StreamSeq from) const;
   StreamSeq prev_live(StreamSeq upto) const;
   StreamSeq next_gap(StreamSeq from) const;
+  /// Of sealed messages; costs per segment and per range without a gap.
+  SeqSums sealed_sums(StreamSeq from, StreamSeq end) const;
   Result<Wall> time_of(StreamSeq seq) const;
   Result<MaybeSeq> find_next(const SubjectMatcher& matcher, StreamSeq from) const;
   Result<MaybeSeq> find_last(const SubjectMatcher& matcher, StreamSeq upto) const;

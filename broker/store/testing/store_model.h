@@ -125,6 +125,9 @@ inline void expect_state(const MessageStore& store, const StoreModel& model) {
     x.last = StreamSeq(seq);
   }
   std::uint64_t first = model.items.empty() ? (model.last ? model.last + 1 : 0) : model.items.begin()->first;
+  SeqSums live;
+  for (const auto& [seq, i] : model.items) live.add(seq);
+  EXPECT_EQ(s.live, live);
   EXPECT_EQ(s.messages, model.items.size());
   EXPECT_EQ(s.bytes, bytes);
   EXPECT_EQ(s.last_seq.v, model.last);

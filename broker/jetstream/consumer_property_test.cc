@@ -225,6 +225,7 @@ class Driver {
     ASSERT_TRUE(back);
     back->encode(live);
     EXPECT_EQ(live, committed);
+    EXPECT_EQ(back->hash(), rig_.committed.hash());
   }
 
   Prng prng_;

@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "broker/base/state_hash.h"
 #include "broker/jetstream/coding.h"
 
 namespace weir::jetstream {
@@ -162,6 +163,25 @@ Status ConsumerState::apply_progress(std::string_view body, Wall log_time, std::
   if (acked) last_acked_ = log_time;
   naks_ += p.naks;
   return ok();
+}
+
+std::uint64_t ConsumerState::hash() const {
+  StateHash h;
+  h.add(id_);
+  h.add(static_cast<std::uint64_t>(created_.ns));
+  h.add(epoch_);
+  h.add(delivered_.consumer.v);
+  h.add(delivered_.stream.v);
+  h.add(scanned_.v);
+  h.add(static_cast<std::uint64_t>(last_delivered_.ns));
+  h.add(static_cast<std::uint64_t>(last_acked_.ns));
+  h.add(naks_);
+  h.add(pending_.size());
+  h.add(pending_.hash());
+  h.add(exceeded_.size());
+  h.add(exceeded_.empty() ? 0 : exceeded_.begin()->first.v);
+  h.add(skip_end_.v);
+  return h.value();
 }
 
 void ConsumerState::encode(std::string& out) const {

@@ -91,7 +91,10 @@ class ConsumerState {
   /// Errors: kInvalid, and nothing is changed.
   Status apply_progress(std::string_view body, Wall log_time, std::vector<SeqRange>& finished);
 
-  /// Canonical: equal states give equal bytes (they enter the state hash and snapshots).
+  /// Hash of all that is replicated except the configuration and the members of exceeded(). O(1).
+  std::uint64_t hash() const;
+
+  /// Canonical: equal states give equal bytes.
   void encode(std::string& out) const;  // appends
   /// Errors: kCorrupt, kUnsupported (newer version).
   static Result<ConsumerState> decode(std::string_view bytes);

@@ -207,6 +207,7 @@ TEST(ConsumerState, RoundTrip) {
   ASSERT_TRUE(back) << back.error().to_string();
   back->encode(again);
   EXPECT_EQ(bytes, again);
+  EXPECT_EQ(back->hash(), full().hash());
   EXPECT_EQ(back->config(), full().config());
   EXPECT_EQ(back->skip_list().size(), 2u);
   EXPECT_EQ(back->exceeded().size(), 1u);

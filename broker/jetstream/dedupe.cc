@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "broker/base/check.h"
+#include "broker/base/crc32c.h"
 #include "broker/base/limits.h"
+#include "broker/base/state_hash.h"
 #include "broker/base/varint.h"
 #include "broker/jetstream/coding.h"
 
@@ -18,15 +20,22 @@ std::optional<StreamSeq> DedupeTable::find(std::string_view id) const {
   return it->second->seq;
 }
 
+std::uint64_t DedupeTable::hash_of(const Entry& e) {
+  std::uint64_t id = crc32c(as_span(e.id));
+  return mix64(mix64(id << 32 ^ e.seq.v) + static_cast<std::uint64_t>(e.at.ns));
+}
+
 void DedupeTable::add(std::string_view id, StreamSeq seq, Wall at) {
   if (entries_.size() >= limits::kDedupeEntriesMax) pop_front();
   entries_.push_back({std::string(id), seq, at});
   const Entry& e = entries_.back();
   bool fresh = index_.emplace(e.id, &e).second;
   CHECK(fresh, "message id added twice");
+  hash_ += hash_of(e);
 }
 
 void DedupeTable::pop_front() {
+  hash_ -= hash_of(entries_.front());
   index_.erase(entries_.front().id);
   entries_.pop_front();
   ++first_;
@@ -55,6 +64,7 @@ void DedupeTable::restore_begin(std::uint64_t first_number) {
   entries_.clear();
   index_.clear();
   first_ = first_number;
+  hash_ = 0;
 }
 
 Status DedupeTable::restore_page(std::uint64_t page, std::string_view bytes) {

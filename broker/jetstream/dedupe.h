@@ -38,6 +38,8 @@ class DedupeTable {
   /// Number of the oldest entry / of the next one to come. Numbers count from 0 and are never reused.
   std::uint64_t first_number() const { return first_; }
   std::uint64_t next_number() const { return first_ + entries_.size(); }
+  /// Of the entries; the same for equal tables however they came to be. O(1).
+  std::uint64_t hash() const { return hash_; }
 
   /// The entries of page `page` that are still there. Format: docs/formats/stream-checkpoint.md.
   void encode_page(std::uint64_t page, std::string& out) const;
@@ -54,9 +56,11 @@ class DedupeTable {
     Wall at;
   };
   void pop_front();
+  static std::uint64_t hash_of(const Entry& e);
 
   std::deque<Entry> entries_;  // elements never move, so that the index may view their ids
   std::uint64_t first_ = 0;    // number of entries_.front()
+  std::uint64_t hash_ = 0;     // sum over the entries
   // Looked up only, never walked: its order cannot escape.
   std::unordered_map<std::string_view, const Entry*> index_;
 };

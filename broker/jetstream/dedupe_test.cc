@@ -39,6 +39,7 @@ TEST(Dedupe, PagesComeBack) {
   for (const auto& [page, bytes] : pages) ASSERT_TRUE(back.restore_page(page, bytes).has_value());
   EXPECT_EQ(back.first_number(), t.first_number());
   EXPECT_EQ(back.next_number(), t.next_number());
+  EXPECT_EQ(back.hash(), t.hash()) << "however it came to be";
   EXPECT_EQ(back.find("some rather long id 1500"), std::nullopt);
   EXPECT_EQ(back.find("some rather long id 1501"), StreamSeq(1502));
   EXPECT_EQ(back.find("some rather long id 2999"), StreamSeq(3000));

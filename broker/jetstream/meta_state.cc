@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "broker/base/check.h"
+#include "broker/base/state_hash.h"
 #include "broker/jetstream/coding.h"
 #include "broker/subject/subject.h"
 
@@ -255,6 +256,17 @@ void MetaState::unindex_subjects(Account& account, const MetaStream& stream) {
       from = mine ? account.subjects.erase(from) : std::next(from);
     }
   }
+}
+
+std::uint64_t MetaState::state_hash() const {
+  StateHash h;
+  h.add(hash_);
+  h.add(revision_);
+  h.add(next_group_.v);
+  h.add(nodes_.size());
+  h.add(by_group_.size());
+  h.add(parting_.size());
+  return h.value();
 }
 
 void MetaState::mix(std::string_view bytes) {

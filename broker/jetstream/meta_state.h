@@ -4,7 +4,7 @@
 // Room:     pure. It knows desired configurations and placement, not consumers and not messages.
 // Files:    meta_state.cc (streams) meta_nodes.cc (nodes, replicas) meta_snapshot.cc.
 // Thread:   one shard. Owner: cluster's meta group.
-// Promise:  same commands = same state, outcomes and hash() on every node.
+// Promise:  same commands = same state, outcomes, hash() and state_hash() on every node.
 // Format:   snapshot docs/formats/meta-state.md; commands docs/formats/entry.md (64 to 72).
 // Errors:   a client's error is MetaOutcome::error; a Status error stops the group (P6).
 // Invariant: subjects of the streams of one account never overlap; group ids are never reused; no
@@ -127,7 +127,10 @@ class MetaState {
   /// Ids below were given; those of them that find() does not know belonged to streams that are gone.
   GroupId next_group() const { return next_group_; }
   std::uint64_t revision() const { return revision_; }
+  /// Rolling hash of everything applied so far.
   std::uint64_t hash() const { return hash_; }
+  /// hash() and the figures of what there is. Equal on every node at the same index. O(1).
+  std::uint64_t state_hash() const;
 
   /// Appends the whole state.
   void encode(std::string& out) const;

@@ -200,6 +200,7 @@ TEST(MetaState, SnapshotComesBackAndDamageIsRefused) {
   back.encode(again);
   EXPECT_EQ(again, blob);
   EXPECT_EQ(back.hash(), m.state->hash());
+  EXPECT_EQ(back.state_hash(), m.state->state_hash());
   EXPECT_EQ(back.nodes(), m.state->nodes());
   EXPECT_EQ(back.load(node(1)), m.state->load(node(1)));
   EXPECT_EQ(back.find(GroupId(4))->account, "B");
@@ -247,6 +248,7 @@ TEST(MetaState, RestoredMachineGoesOnAlike) {
     }
     ASSERT_EQ(one, two);
     ASSERT_EQ(a.state->hash(), b.state->hash());
+    ASSERT_EQ(a.state->state_hash(), b.state->state_hash());
     std::vector<std::pair<std::string, std::string>> all;
     a.state->for_each("A", [&](const MetaStream& s) {
       for (const auto& [name, taken] : all) EXPECT_FALSE(subject::overlaps(taken, s.config.subjects[0]));

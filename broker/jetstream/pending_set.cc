@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "broker/base/check.h"
+#include "broker/base/state_hash.h"
 
 namespace weir::jetstream {
 
@@ -23,6 +24,11 @@ PendingEntry PendingSet::Chunk::get(std::uint32_t i) const {
   const Slot& s = slots[i];
   return {StreamSeq(sseq_base + s.sseq), ConsumerSeq(cseq_base + s.cseq), s.word >> kDeliveryBits,
           s.word & kDeliveriesMax};
+}
+
+std::uint64_t PendingSet::Chunk::hash_of(std::uint32_t i) const {
+  const Slot& s = slots[i];
+  return mix64(mix64((sseq_base + s.sseq) * 3 + cseq_base + s.cseq) ^ s.word);
 }
 
 std::uint32_t PendingSet::Chunk::lower(std::uint64_t seq) const {
@@ -45,7 +51,7 @@ void PendingSet::Chunk::grow() {
   capacity = more;
 }
 
-PendingSet::PendingSet(const PendingSet& o) : size_(o.size_), redelivered_(o.redelivered_) {
+PendingSet::PendingSet(const PendingSet& o) : size_(o.size_), redelivered_(o.redelivered_), hash_(o.hash_) {
   for (const auto& c : o.chunks_) {
     auto copy = std::make_unique<Chunk>();
     copy->sseq_base = c->sseq_base;
@@ -110,6 +116,7 @@ void PendingSet::append(const PendingEntry& e) {
   if (c->end == c->capacity) c->grow();
   c->slots[c->end++] = {static_cast<std::uint32_t>(e.sseq.v - c->sseq_base),
                         static_cast<std::uint32_t>(e.cseq.v - c->cseq_base), pack(e.stamp, e.deliveries)};
+  hash_ += c->hash_of(c->end - 1);
   ++size_;
   if (e.deliveries > 1) ++redelivered_;
 }
@@ -123,7 +130,9 @@ bool PendingSet::update(StreamSeq seq, std::uint64_t stamp, std::uint64_t delive
   if (e.sseq != seq) return false;
   if (e.deliveries > 1) --redelivered_;
   if (deliveries > 1) ++redelivered_;
+  hash_ -= c.hash_of(i);
   c.slots[i].word = pack(stamp, deliveries);
+  hash_ += c.hash_of(i);
   return true;
 }
 
@@ -136,6 +145,7 @@ bool PendingSet::erase(StreamSeq seq) {
   if (e.sseq != seq) return false;
   if (e.deliveries > 1) --redelivered_;
   --size_;
+  hash_ -= c.hash_of(i);
   // The shorter side moves, so acks in either order cost nothing.
   if (i - c.begin < c.end - i) {
     std::copy_backward(c.slots.get() + c.begin, c.slots.get() + i, c.slots.get() + i + 1);
@@ -150,7 +160,7 @@ bool PendingSet::erase(StreamSeq seq) {
 
 void PendingSet::clear() {
   chunks_.clear();
-  size_ = redelivered_ = 0;
+  size_ = redelivered_ = hash_ = 0;
 }
 
 }  // namespace weir::jetstream

@@ -41,6 +41,8 @@ class PendingSet {
   std::uint64_t size() const { return size_; }
   /// Entries with more than one delivery.
   std::uint64_t redelivered() const { return redelivered_; }
+  /// Hash of the entries, the same for equal sets however they came to be. O(1).
+  std::uint64_t hash() const { return hash_; }
   /// The set must not be empty.
   PendingEntry front() const;
   PendingEntry back() const;
@@ -78,6 +80,8 @@ class PendingSet {
     std::unique_ptr<Slot[]> slots;
 
     PendingEntry get(std::uint32_t i) const;
+    /// Its part of the set's hash, which is the sum.
+    std::uint64_t hash_of(std::uint32_t i) const;
     std::uint64_t last() const { return sseq_base + slots[end - 1].sseq; }
     /// Index of the first slot at or after seq, `end` if none.
     std::uint32_t lower(std::uint64_t seq) const;
@@ -89,6 +93,7 @@ class PendingSet {
   Fifo<std::unique_ptr<Chunk>> chunks_;
   std::uint64_t size_ = 0;
   std::uint64_t redelivered_ = 0;
+  std::uint64_t hash_ = 0;
 };
 
 }  // namespace weir::jetstream

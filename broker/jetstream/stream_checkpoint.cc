@@ -190,6 +190,7 @@ Status StreamMachine::restore_value(std::string_view key, std::string_view value
     if (config == nullptr) return corrupt("configuration: " + std::get<api::ApiError>(decoded).description);
     config_ = std::move(*config);
     config_dirty_ = false;
+    if (config_revision_ > 0) note_config();
     return ok();
   }
   if (key.starts_with('d') && key.size() == 9) return dedupe_.restore_page(key_number(key), value);

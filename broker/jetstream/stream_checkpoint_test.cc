@@ -239,6 +239,7 @@ TEST_P(Replicas, RestoredOneGoesOnAlike) {
       ASSERT_TRUE(sb.has_value()) << sb.error().to_string();
       ASSERT_EQ(told(a.out), told(b.out));
       ASSERT_EQ(a.machine->hash(), b.machine->hash());
+      ASSERT_EQ(a.machine->state_hash(), b.machine->state_hash());
       ASSERT_EQ(a.machine->next_due(), b.machine->next_due());
     }
     ASSERT_EQ(a.live(), b.live());
@@ -273,6 +274,7 @@ TEST_P(Replicas, TransferredOneGoesOnAlike) {
       b = prng.chance(1, 2) ? a.transfer() : b->transfer();
       ASSERT_EQ(a.catalog, dirty);
       ASSERT_EQ(a.machine->hash(), b->machine->hash());
+      ASSERT_EQ(a.machine->state_hash(), b->machine->state_hash());
       ASSERT_EQ(a.live(), b->live());
       b->checkpoint();
       ASSERT_EQ(b->edits_written, 1u) << "nothing is written again";
@@ -298,6 +300,7 @@ TEST_P(Replicas, TransferredOneGoesOnAlike) {
     }
     ASSERT_EQ(told(a.out), told(b->out));
     ASSERT_EQ(a.machine->hash(), b->machine->hash());
+    ASSERT_EQ(a.machine->state_hash(), b->machine->state_hash());
     ASSERT_EQ(a.machine->next_due(), b->machine->next_due());
   }
   ASSERT_EQ(a.live(), b->live());
@@ -308,6 +311,35 @@ TEST_P(Replicas, TransferredOneGoesOnAlike) {
     b->machine->find_consumer(name)->encode(two);
     EXPECT_EQ(one, two) << name;
   }
+}
+
+// The rolling hash says what was applied, the state's hash what is there.
+TEST(StateHashOfAStream, SeesWhatIsGoneWithoutHavingBeenRemoved) {
+  Harness a, b;
+  for (Harness* h : {&a, &b}) {
+    for (int i = 0; i < 9; ++i) h->pub("a", {{"Nats-Msg-Id", "m" + std::to_string(i)}});
+    h->create(simple("C", ""));
+  }
+  EXPECT_EQ(a.machine->state_hash(), b.machine->state_hash());
+  ASSERT_TRUE(b.store->remove(StreamSeq(4)));
+  EXPECT_EQ(a.machine->hash(), b.machine->hash());
+  EXPECT_NE(a.machine->state_hash(), b.machine->state_hash());
+  ASSERT_TRUE(a.store->remove(StreamSeq(5)));
+  EXPECT_NE(a.machine->state_hash(), b.machine->state_hash()) << "as many, as large";
+  ASSERT_TRUE(a.store->remove(StreamSeq(4)));
+  ASSERT_TRUE(b.store->remove(StreamSeq(5)));
+  EXPECT_EQ(a.machine->state_hash(), b.machine->state_hash()) << "in whatever order";
+}
+
+TEST(StateHashOfAStream, SeesTheConfiguration) {
+  Harness a, b;
+  auto c = a.machine->config();
+  c.max_msgs = 100;
+  EXPECT_EQ(a.configure(7, c), "ok");
+  c.max_msgs = 101;
+  EXPECT_EQ(b.configure(7, c), "ok");
+  EXPECT_EQ(a.machine->hash(), b.machine->hash());
+  EXPECT_NE(a.machine->state_hash(), b.machine->state_hash());
 }
 
 TEST(Checkpoint, FullStateHasEveryDedupePageAndConsumer) {

@@ -105,6 +105,7 @@ Status StreamMachine::add_consumer(const CreateConsumerCommand& c, api::Consumer
 void StreamMachine::index_consumer(ConsumerState& consumer) {
   by_id_.emplace(consumer.id(), &consumer);
   filters_.set(consumer.id(), filters_of(consumer.config()));
+  consumers_hash_ += consumer.hash();
 }
 
 Status StreamMachine::change_consumer(ConsumerState& consumer, const api::ConsumerConfig& config,
@@ -191,6 +192,7 @@ Status StreamMachine::apply_delete_consumer(const Command& command, Outcome& out
   }
   std::unique_ptr<ConsumerState> gone = std::move(it->second);
   consumers_.erase(it);
+  consumers_hash_ -= gone->hash();
   by_id_.erase(gone->id());
   filters_.remove(gone->id());
   dirty_consumers_.erase(gone->id());
@@ -209,12 +211,14 @@ Status StreamMachine::apply_progress(const Command& command, Outcome& out) {
     return ok();
   }
   ConsumerState& consumer = *it->second;
+  std::uint64_t before = consumer.hash();
   if (Status s = consumer.apply_progress(p.body, now_, finished_); !s) {
     // Refused alike on every replica, and nothing was changed: no reason to stop the stream.
     if (s.error().code != Code::kInvalid) return s;
     out.error = api::make_error(ErrCode::kStreamGeneral, s.error().detail);
     return ok();
   }
+  consumers_hash_ += consumer.hash() - before;
   dirty_consumers_.insert(p.consumer_id);
   mix(consumer.scanned().v * 0x9e3779b97f4a7c15u + consumer.delivered().consumer.v);
   mix(consumer.ack_floor().stream.v * 0x9e3779b97f4a7c15u + consumer.num_ack_pending());

@@ -68,6 +68,13 @@ class Harness {
     if (out.ok()) return "ok";
     return std::to_string(static_cast<unsigned>(out.error.err_code)) + " " + out.error.description;
   }
+  std::string configure(std::uint64_t revision, const api::StreamConfig& config) {
+    EntryBuilder b;
+    std::string json = api::encode_stream_config_json(config);
+    b.update_stream({revision, json});
+    run(b);
+    return error();
+  }
   std::string tick() {
     EntryBuilder b;
     b.tick();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/base/state_hash.h"
+
 namespace weir::jetstream {
 
 StreamMachine::StreamMachine(api::StreamConfig config, Wall created, store::MessageStore& store)
@@ -32,6 +34,37 @@ Status StreamMachine::apply(const Command& command, RaftIndex index, Wall log_ti
 void StreamMachine::mix(std::uint64_t v) {
   hash_ = (hash_ ^ v) * 0xff51afd7ed558ccdu;
   hash_ ^= hash_ >> 32;
+}
+
+std::uint64_t StreamMachine::state_hash() const {
+  const store::StoreState& s = store_.state();
+  StateHash h;
+  h.add(hash_);
+  h.add(s.messages);
+  h.add(s.bytes);
+  h.add(s.first_seq.v);
+  h.add(s.last_seq.v);
+  h.add(static_cast<std::uint64_t>(s.first_time.ns));
+  h.add(static_cast<std::uint64_t>(s.last_time.ns));
+  h.add(s.subjects);
+  s.live.hash(h);
+  h.add(static_cast<std::uint64_t>(now_.ns));
+  h.add(config_revision_);
+  h.add(config_hash_);
+  h.add(last_msg_id_);
+  h.add(dedupe_.first_number());
+  h.add(dedupe_.next_number());
+  h.add(dedupe_.hash());
+  h.add(next_consumer_id_);
+  h.add(consumers_.size());
+  h.add(consumers_hash_);
+  return h.value();
+}
+
+void StreamMachine::note_config() {
+  StateHash h;
+  h.add(api::encode_stream_config_json(config_));
+  config_hash_ = h.value();
 }
 
 Status StreamMachine::dispatch(const Command& command, Outcome& out) {
@@ -68,6 +101,7 @@ Status StreamMachine::apply_update(const Command& command, Outcome& out) {
   const bool more_may_go = config_.retention != api::Retention::kInterest;
   config_ = std::get<api::StreamConfig>(std::move(decoded));
   config_dirty_ = true;
+  note_config();
   out.config_changed = true;
   RETURN_IF_ERROR(expire(out));
   RETURN_IF_ERROR(enforce_all_subjects(out));

@@ -3,8 +3,8 @@
 // Room:     pure. Apply alone decides: sequences, duplicates, limits, removals, consumers.
 // Thread:   owned by one shard. Owner: the group of the stream; the store outlives the machine.
 // Time:     log time of the entry, made monotone here (a new leader's clock may be behind).
-// Promise:  same state + same commands = same outcomes, same store calls, same hash() (P5). Content
-//           depends on nothing else: watch_removals() changes what is reported, not what is done.
+// Promise:  same state + same commands = same outcomes, same store calls, same hash() and state_hash() (P5).
+//           Content depends on nothing else: watch_removals() changes what is reported, not what is done.
 // Errors:   a client's error is Outcome::error. A Status error means that this replica cannot go on
 //           (unreadable store, malformed or unknown command): the owner stops the group (P6).
 // Rules:    order of the checks of a publish as observed of nats-server 2.15, see stream_publish.cc.
@@ -63,9 +63,9 @@ class StreamMachine {
 
   /// Once, instead of restore(), for a stream without a checkpoint: first_seq takes effect.
   void begin();
-  /// Once, instead of begin(): the state that encode_checkpoint() wrote below `prefix`. The store
-  /// must hold what it held then. Errors: kCorrupt, kUnsupported (newer version); kNotFound when
-  /// there is no checkpoint, and then nothing was changed.
+  /// Once, instead of begin(): the state that encode_checkpoint() wrote below
+  /// `prefix`. The store must hold what it held then. Errors: kCorrupt, kUnsupported (newer version);
+  /// kNotFound when there is no checkpoint, and then nothing was changed.
   Result<CheckpointMark> restore(const std::string& prefix, const CatalogScan& scan);
 
   /// Applies one command of entry `index`. `log_time` is the entry's.
@@ -105,11 +105,15 @@ class StreamMachine {
   std::size_t dedupe_size() const { return dedupe_.size(); }
   /// Rolling hash of everything applied so far. Equal on replicas at the same index.
   std::uint64_t hash() const { return hash_; }
+  /// hash() and what there is now, counted anew when a checkpoint is read: also finds what was lost on the
+  /// way. Equal on replicas at the same index, whichever way they got there. O(1).
+  std::uint64_t state_hash() const;
 
  private:
   // stream_machine.cc
   Status dispatch(const Command& command, Outcome& out);
   void mix(std::uint64_t v);
+  void note_config();
   Status apply_update(const Command& command, Outcome& out);
   Status apply_tick(Outcome& out);
 
@@ -178,6 +182,8 @@ class StreamMachine {
   std::unordered_map<std::uint64_t, std::uint32_t> witnesses_;
   std::uint32_t next_consumer_id_ = 1;
   std::uint64_t hash_ = 0x9e3779b97f4a7c15u;
+  std::uint64_t consumers_hash_ = 0;  // sum of ConsumerState::hash()
+  std::uint64_t config_hash_ = 0;     // 0 before the log's first configuration
 
   StreamSeq watch_from_{UINT64_MAX};
   std::vector<SeqRange> finished_;  // scratch of apply_progress

@@ -32,7 +32,6 @@ class Harness {
     if (config.duplicate_window == 0) config.duplicate_window = 2 * kMinute;
     store = std::make_unique<store::MemStore>();
     machine = std::make_unique<StreamMachine>(config, Wall{kSecond}, *store);
-    machine->begin();
   }
 
   /// Applies an entry of its own; the outcome of its last command stays in `out`.

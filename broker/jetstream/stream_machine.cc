@@ -10,11 +10,6 @@ namespace weir::jetstream {
 StreamMachine::StreamMachine(api::StreamConfig config, Wall created, store::MessageStore& store)
     : config_(std::move(config)), created_(created), store_(store) {}
 
-void StreamMachine::begin() {
-  if (config_.first_seq.v > 1 && store_.state().last_seq.v == 0)
-    store_.skip_to(std::min(config_.first_seq, kPurgeSeqMax) - 1, Wall{});
-}
-
 Status StreamMachine::apply(const Command& command, RaftIndex index, Wall log_time, Outcome& out) {
   out.clear(command.type);
   now_ = std::max(now_, log_time);
@@ -97,12 +92,15 @@ Status StreamMachine::apply_update(const Command& command, Outcome& out) {
     out.error = *error;
     return ok();
   }
+  const bool first = config_revision_ == 0;
   config_revision_ = u.revision;
   const bool more_may_go = config_.retention != api::Retention::kInterest;
   config_ = std::get<api::StreamConfig>(std::move(decoded));
   config_dirty_ = true;
   note_config();
   out.config_changed = true;
+  if (first && config_.first_seq.v > 1 && store_.state().last_seq.v == 0)
+    store_.skip_to(std::min(config_.first_seq, kPurgeSeqMax) - 1, Wall{});
   RETURN_IF_ERROR(expire(out));
   RETURN_IF_ERROR(enforce_all_subjects(out));
   RETURN_IF_ERROR(enforce_totals(out));

@@ -56,14 +56,14 @@ class StreamMachine {
  public:
   using Consumers = std::map<std::string, std::unique_ptr<ConsumerState>, std::less<>>;
 
-  /// A stream as the meta group created it. `config` has its defaults filled in and was checked.
+  /// `config` has its defaults filled in and was checked. What is decided follows the log: it begins with the
+  /// stream's first configuration, where first_seq takes effect. Until then, and for a replica that reads the
+  /// log from its start, `config` is what the meta group knows now, and stands for nothing.
   StreamMachine(api::StreamConfig config, Wall created, store::MessageStore& store);
   StreamMachine(const StreamMachine&) = delete;
   StreamMachine& operator=(const StreamMachine&) = delete;
 
-  /// Once, instead of restore(), for a stream without a checkpoint: first_seq takes effect.
-  void begin();
-  /// Once, instead of begin(): the state that encode_checkpoint() wrote below
+  /// Once, before the first apply(), if there is a checkpoint: the state that encode_checkpoint() wrote below
   /// `prefix`. The store must hold what it held then. Errors: kCorrupt, kUnsupported (newer version);
   /// kNotFound when there is no checkpoint, and then nothing was changed.
   Result<CheckpointMark> restore(const std::string& prefix, const CatalogScan& scan);

@@ -212,8 +212,26 @@ TEST(Publish, FirstSequence) {
   api::StreamConfig c;
   c.first_seq = StreamSeq(100);
   Harness h(c);
+  EXPECT_EQ(h.configure(1, h.machine->config()), "ok");
   EXPECT_EQ(h.pub("a", {{"Nats-Expected-Last-Sequence", "0"}}), kWrongLast + "99");
   EXPECT_EQ(h.pub("a", {{"Nats-Expected-Last-Sequence", "99"}}), "100");
+}
+
+// A replica that reads the log from its start was given what the meta group knows by now.
+TEST(Publish, FirstSequenceIsThatOfTheLogsFirstConfiguration) {
+  api::StreamConfig now;
+  now.first_seq = StreamSeq(1000);
+  Harness h, late(now);
+  for (Harness* each : {&h, &late}) {
+    api::StreamConfig c = h.machine->config();
+    c.first_seq = StreamSeq(100);
+    EXPECT_EQ(each->configure(7, c), "ok");
+    EXPECT_EQ(each->pub("a"), "100");
+    c.first_seq = StreamSeq(1000);
+    EXPECT_EQ(each->configure(9, c), "ok");
+    EXPECT_EQ(each->pub("a"), "101") << "no effect later on";
+  }
+  EXPECT_EQ(h.machine->state_hash(), late.machine->state_hash());
 }
 
 TEST(Publish, UnknownAndMalformedCommandsStop) {

@@ -44,5 +44,40 @@ TEST(NodeRestart, StreamsOutliveManyDeathsOfAllNodes) {
   }
 }
 
+// The log begins with the stream's first configuration. What the meta group knows by the time of a restart
+// must not take its place: sequences that were acknowledged would change (P2), and replicas differ (P5).
+TEST(NodeRestart, TheFirstSequenceIsTheOneThatTheLogBeginsWith) {
+  ClusterWorld w(3, 2);
+  for (auto& n : w.nodes) n->tuning.meta_checkpoint_entries = 1;
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  for (int replicas : {1, 3}) {
+    std::string name = "R" + std::to_string(replicas);
+    EXPECT_EQ(c.create_stream(name, replicas, ",\"first_seq\":100"), "");
+    EXPECT_EQ(c.publish(name + ".a"), 100);
+    auto updated =
+        c.request("$JS.API.STREAM.UPDATE." + name,
+                  "{\"name\":\"" + name + "\",\"subjects\":[\"" + name +
+                      ".>\"],\"first_seq\":1000,\"num_replicas\":" + std::to_string(replicas) + "}");
+    EXPECT_EQ(c.error_of(updated), "");
+    EXPECT_EQ(c.publish(name + ".a"), 101);
+  }
+  w.run(kSecond);
+  for (std::size_t i = 0; i < 3; ++i) w[i].kill();
+  for (std::size_t i = 0; i < 3; ++i) w.start(i);
+  ASSERT_TRUE(eventually(w, [&] { return w.settled(); }));
+  ClusterClient again(w, 0);
+  ASSERT_TRUE(again.login());
+  for (std::string name : {"R1", "R3"}) {
+    std::int64_t seq = 0;
+    EXPECT_TRUE(eventually(w, [&] { return (seq = again.publish(name + ".a")) > 0; }));
+    EXPECT_EQ(seq, 102) << name;
+    auto info = again.request("$JS.API.STREAM.INFO." + name);
+    EXPECT_EQ(testing::text_at(info, "state.first_seq"), "100");
+    EXPECT_EQ(testing::text_at(info, "state.messages"), "3");
+  }
+}
+
 }  // namespace
 }  // namespace weir::server

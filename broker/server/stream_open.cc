@@ -93,19 +93,13 @@ store::FileStore::Options StreamHost::file_options(std::uint32_t generation) con
 
 Status StreamHost::open_machine() {
   machine_ = std::make_unique<jetstream::StreamMachine>(identity_.config, identity_.created, *store_);
-  if (!file_) {
-    machine_->begin();
-    return ok();
-  }
+  if (!file_) return ok();
   auto scan = [this](const std::string& prefix,
                      const std::function<bool(const std::string&, const std::string&)>& visit) {
     js_.catalog->scan(prefix, visit);
   };
   auto mark = machine_->restore(state_prefix(group_.generation()), scan);
-  if (mark) return ok();
-  if (mark.error().code != Code::kNotFound) return mark.error();
-  machine_->begin();
-  return ok();
+  return mark || mark.error().code == Code::kNotFound ? ok() : Status(mark.error());
 }
 
 void StreamHost::start() {

@@ -76,6 +76,9 @@ void write_raft_group(JsonWriter& w, const RaftGroup& g) {
   w.field_if("paused", g.paused);
   w.field("committed", g.committed);
   w.field("applied", g.applied);
+  w.field_if("state_hash", g.state_hash);
+  w.field_if("state_proven", g.state_proven);
+  w.field_if("state_differs", g.state_differs);
   w.field_if("catching_up", g.catching_up);
   w.field_if("leader", g.leader);
   w.field_if("leader_since", g.leader_since);
@@ -179,6 +182,13 @@ void write_js_varz(JsonWriter& w, const JsVarz& v, bool with_store_dir) {
   w.begin_object("stats");
   write_js_stats_fields(w, v.stats);
   w.end_object();
+  if (v.state_checks) {
+    w.begin_object("state_checks");
+    w.field("compared", v.state_checks->compared);
+    w.field("differed", v.state_checks->differed);
+    w.field("given_up", v.state_checks->given_up);
+    w.end_object();
+  }
   if (v.meta) {
     w.key("meta");
     write_meta_cluster(w, *v.meta);

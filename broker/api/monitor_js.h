@@ -50,11 +50,16 @@ struct MetaCluster {
   Wall snapshot_last_time;
   Nanos snapshot_last_duration = 0;
 };
+/// Weir's own: how often the replicas of groups led here were compared, and what came of it.
+struct StateChecks {
+  std::uint64_t compared = 0, differed = 0, given_up = 0;
+};
 struct JsVarz {
   JsServerConfig config;
   JsStats stats;
   std::optional<MetaCluster> meta;
   JsServerLimits limits;
+  std::optional<StateChecks> state_checks;  // in a cluster
 };
 
 struct RaftGroupName {
@@ -112,6 +117,10 @@ struct RaftGroup {
   std::uint64_t pterm = 0, pindex = 0;  // of the last entry of the log
   std::uint64_t first_index = 0;        // of the log
   std::uint64_t log_bytes = 0;
+  // Weir's own: the replica's state as of `applied`, 16 hexadecimal digits; on the leader the last entry as
+  // of which all were equal, and who is not.
+  std::string state_hash, state_differs;
+  std::uint64_t state_proven = 0;
   bool system_account = false;
   std::string traffic_account;
   std::map<std::string, RaftPeer> peers;

@@ -48,6 +48,7 @@ enum class FrameKind : std::uint8_t {
   kToGroup = 19,   // a publish, ack or API request for the leader of a group
   kHints = 20,     // who leads which groups
   kFounding = 21,  // cluster/founding
+  kState = 22,     // hashes of replicas' states (server/state_check)
 };
 
 /// Questions with one answer. Bodies are defined where they are handled.

@@ -91,6 +91,7 @@ class MetaGroup final : public replica::StateMachine {
   void leading(bool now) override;
   void leader_changed(NodeId leader, Term term) override { hooks_.leader_changed(node_of(leader), term); }
   void fetch_state(NodeId from, const raft::SnapshotMeta& least) override { hooks_.fetch(from, least); }
+  std::uint64_t state_hash() const override { return state_.state_hash(); }
 
  private:
   struct Pending {

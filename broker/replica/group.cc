@@ -323,6 +323,7 @@ void Group::state_installed(const raft::SnapshotMeta& at, std::uint32_t generati
   if (!core_ || why_stopped_) return;
   if (at.index <= applied_.index) return state_failed();
   fetching_ = false;
+  if (at.index > note_at_) note_at_ = kNoNote;
   // If the log has the state's entry, it goes on: its entries were acknowledged. Else it begins anew behind
   // the state, and the core asks for a record that says so.
   bool kept = core_->log().matches({at.index, at.term});

@@ -48,6 +48,8 @@ class StateMachine {
   /// durable with Group::position_at(), then call state_installed(); or state_failed(). Nothing is applied
   /// meanwhile.
   virtual void fetch_state(NodeId /*from*/, const raft::SnapshotMeta& /*least*/) {}
+  /// Of everything applied so far, equal on every replica at the same index (P5).
+  virtual std::uint64_t state_hash() const { return 0; }
 };
 
 class Group {
@@ -109,6 +111,13 @@ class Group {
   /// of what is applied counts as failed.
   void state_installed(const raft::SnapshotMeta& at, std::uint32_t generation);
   void state_failed();
+  /// Wants the machine's hash as of entry `index`, which is not applied yet; replaces an earlier wish.
+  void note_state(RaftIndex index);
+  /// What note_state() wanted. nullopt: not applied yet, or passed over: the state came from another replica.
+  std::optional<std::uint64_t> noted_state() const;
+  std::uint64_t state_hash() const { return machine_.state_hash(); }
+  /// What is applied here is not what others have: stops, to come back under a new replica id (ADR 4).
+  void give_up(Error why);
   /// Removes the group's records for good. The group is stopped.
   void remove();
 
@@ -153,6 +162,7 @@ class Group {
 
  private:
   static constexpr std::size_t kAsleep = ~std::size_t{0};
+  static constexpr RaftIndex kNoNote{UINT64_MAX};
   struct InFlight {
     raft::EntryId id;
     std::size_t bytes;
@@ -199,6 +209,7 @@ class Group {
   void stop(Error why);
 
   // group_apply.cc
+  void take_note(RaftIndex next);
   void apply(std::vector<raft::Entry>& entries);
   bool apply_one(const raft::Entry& entry);
   void role(const raft::SoftState& soft);
@@ -258,6 +269,9 @@ class Group {
   raft::ConfState alive_conf_;  // whose members the core knows to be alive or not
   NodeId told_leader_;
   Term told_term_;
+  RaftIndex note_at_ = kNoNote;
+  std::optional<std::uint64_t> noted_;
+  bool changed_ = false;  // in Host::changed_
   bool marked_ = false;
   std::size_t awake_at_ = kAsleep;  // in Host::awake_
   // Completions hold a weak reference: they may outlive the group.

@@ -17,10 +17,33 @@ void Group::apply(std::vector<raft::Entry>& entries) {
   if (!reads_.empty()) answer_reads();
 }
 
+void Group::note_state(RaftIndex index) {
+  note_at_ = index;
+  noted_.reset();
+}
+
+std::optional<std::uint64_t> Group::noted_state() const {
+  if (!noted_ && note_at_ == applied_.index) return machine_.state_hash();
+  return noted_;
+}
+
+void Group::take_note(RaftIndex next) {
+  if (next <= note_at_ || noted_) return;
+  noted_ = machine_.state_hash();
+  note_at_ = kNoNote;
+}
+
+void Group::give_up(Error why) {
+  if (!core_ || why_stopped_ || alone()) return;
+  needs_new_id_ = true;
+  stop(std::move(why));
+}
+
 // False: the group was destroyed or stopped.
 bool Group::apply_one(const raft::Entry& e) {
   CHECK(e.index == applied_.index + 1, "entries apply in order");
   auto keep = self_;
+  take_note(e.index);
   applied_ = {e.index, e.term};  // before: apply may look at applied() through its owner
   settle(applied_);
   if (e.type == EntryType::kConfig) {
@@ -43,6 +66,7 @@ bool Group::apply_one(const raft::Entry& e) {
     }
   }
   bool led = core_->role() == raft::Role::kLeader && e.term == core_->term();
+  if (led && !changed_ && !alone()) host_.changed(*this);
   if (led && !leading_) {
     leading_ = true;
     machine_.leading(true);

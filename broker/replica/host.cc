@@ -49,6 +49,18 @@ void Host::mark(Group& group) {
   dirty_.push_back(&group);
 }
 
+void Host::changed(Group& group) {
+  group.changed_ = true;
+  changed_.push_back(group.id());
+}
+
+std::vector<GroupId> Host::take_changed() {
+  for (GroupId id : changed_) {
+    if (Group* g = find(id)) g->changed_ = false;
+  }
+  return std::exchange(changed_, {});
+}
+
 void Host::awaken(Group& group) {
   if (group.awake_at_ != Group::kAsleep || !group.needs_ticks()) return;
   group.awake_at_ = awake_.size();

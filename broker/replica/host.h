@@ -55,6 +55,8 @@ class Host {
   void peer_alive(NodeId node, bool alive);
   /// End of turn: everything that groups have to say and to apply. True: more is left for the next turn.
   bool run();
+  /// Groups led here that have other members and applied something since they were taken.
+  std::vector<GroupId> take_changed();
   /// Delivers owed ticks. To be called before anything that looks at a lease or renews a promise.
   void now_current();
 
@@ -68,6 +70,7 @@ class Host {
   friend class Group;
   void add(Group& group);
   void forget(Group& group);
+  void changed(Group& group);
   /// `group` has a Ready to be taken at the end of the turn.
   void mark(Group& group);
   /// Its ticks are wanted again if it needs them.
@@ -93,6 +96,7 @@ class Host {
   std::set<NodeId> alive_;
   std::vector<Group*> awake_;  // to be ticked; each knows its place (Group::awake_at_)
   std::vector<Group*> dirty_, running_;
+  std::vector<GroupId> changed_;
   Mono ticked_;
   bool idle_ = true;  // nobody is awake: no time is owed
   env::TimerId timer_ = 0;

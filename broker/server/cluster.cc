@@ -74,6 +74,10 @@ void Cluster::frame(NodeId from, FrameKind kind, const Bytes& payload) {
     case FrameKind::kFounding:
       if (node_.jetstream) node_.jetstream->founding_frame(from, payload);
       return;
+    case FrameKind::kState:
+      if (!node_.jetstream) return;
+      if (Status s = node_.jetstream->state_frame(from, payload); !s) bad_frame(from, "state", s.error());
+      return;
   }
   bad_frame(from, "frame", Error(Code::kUnsupported, "kind " + std::to_string(static_cast<unsigned>(kind))));
 }

@@ -104,6 +104,10 @@ std::string MonitorView::meta_health() const {
   if (n_.jetstream->meta_leader().v == 0) return "has not established contact with a meta leader";
   if (std::string why = not_current(n_.jetstream->meta().group(), cluster); !why.empty())
     return "meta group " + why;
+  if (const StateCheck* check = n_.jetstream->state_check()) {
+    if (std::string why = check->difference(jetstream::kMetaGroup); !why.empty())
+      return "meta group contradicts itself: " + why;
+  }
   return n_.jetstream->registered() ? ""
                                     : "is not current with the meta leader: this node is not registered yet";
 }
@@ -143,6 +147,9 @@ std::string MonitorView::stream_health(const MetaStream& s, const StreamHost* ho
   if (!host) return "is not current: its replica here has not begun yet";
   if (std::string why = host->offline_reason(); !why.empty()) return "is offline: " + why;
   if (host->fetching()) return "is not current: its state is being fetched";
+  if (const StateCheck* check = n_.jetstream->state_check()) {
+    if (std::string why = check->difference(s.group); !why.empty()) return "contradicts itself: " + why;
+  }
   return n_.mesh ? not_current(host->group(), n_.jetstream->context().cluster) : std::string();
 }
 

@@ -80,6 +80,7 @@ Status JetStream::start(ClusterSide* cluster, replica::Peers* peers) {
   if (cluster) {
     renewals_ = std::make_unique<Renewals>(env_, *this);
     lost_ = std::make_unique<LostStreams>(env_, *this);
+    state_check_ = std::make_unique<StateCheck>(env_, *this);
   }
   make_meta();
   ASSIGN_OR_RETURN(bool restored, meta_->restore());

@@ -29,6 +29,7 @@
 #include "broker/server/rehome.h"
 #include "broker/server/remote_stream.h"
 #include "broker/server/renewals.h"
+#include "broker/server/state_check.h"
 #include "broker/server/state_transfer.h"
 #include "broker/server/stream_host.h"
 #include "broker/store/block_cache.h"
@@ -68,6 +69,11 @@ class JetStream final {
   void raft_message(NodeId from, GroupId group, raft::Message message) {
     host_->step(from, group, std::move(message));
   }
+  Status state_frame(NodeId from, const Bytes& payload) {
+    return state_check_ ? state_check_->frame(from, payload) : ok();
+  }
+  /// Null without a cluster.
+  const StateCheck* state_check() const { return state_check_.get(); }
   void forwarded_publish(Account& account, const Forwarded& f, const Bytes& frame);
   /// The cluster was founded, by others or with this node.
   std::function<void(const std::string& cluster_id)> on_born;
@@ -218,6 +224,7 @@ class JetStream final {
   std::unique_ptr<Rehomer> rehomer_;
   std::unique_ptr<Renewals> renewals_;
   std::unique_ptr<LostStreams> lost_;
+  std::unique_ptr<StateCheck> state_check_;
   std::unique_ptr<ClusterAsks> asks_;
   std::uint64_t boot_ = 0;
   std::map<GroupId, std::unique_ptr<StreamHost>> streams_;

@@ -61,6 +61,7 @@ void JetStream::peer_up(const cluster::NodeInfo& peer) {
   host_->peer_alive(peer.id, true);
   if (quorum_watch_) quorum_watch_->peer_up();
   if (rehomer_) rehomer_->look();
+  if (state_check_) state_check_->peer_up(peer.id);
 }
 
 void JetStream::peer_down(NodeId peer) {
@@ -214,6 +215,7 @@ void JetStream::reconcile() {
   rehomer_->work();
   renewals_->work();
   lost_->work();
+  state_check_->work();
   reconcile_timer_ = env_.loop.at(env_.clock.now() + kReconcilePeriod, [this] { reconcile(); });
 }
 

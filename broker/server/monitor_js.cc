@@ -1,6 +1,7 @@
 // The JetStream half of MonitorView: /jsz, /healthz and the JetStream block of /varz.
 #include <algorithm>
 
+#include "broker/base/state_hash.h"
 #include "broker/raft/confchange.h"
 #include "broker/raft/quorum.h"
 #include "broker/server/cluster_side.h"
@@ -48,6 +49,10 @@ std::optional<api::JsVarz> MonitorView::js_varz() const {
   v.meta = meta_cluster(n_.jetstream->meta().leading());
   const auto& l = n_.options.jetstream.limits;
   v.limits = {l.max_request_batch, l.max_ack_pending, l.max_ha_assets, l.duplicate_window};
+  if (const StateCheck* check = n_.jetstream->state_check()) {
+    const StateCheckStats& c = check->stats();
+    v.state_checks = api::StateChecks{c.compared, c.differed, c.given_up};
+  }
   return v;
 }
 
@@ -152,6 +157,11 @@ api::Raftz MonitorView::raftz(const api::RaftzOptions& o) const {
     api::RaftGroup shown = raft_group(g, cluster);
     shown.system_account = true;
     shown.traffic_account = meta_account;
+    shown.state_hash = hash_text(g.state_hash());
+    if (const StateCheck* check = n_.jetstream->state_check()) {
+      shown.state_proven = check->proven(g.id()).v;
+      shown.state_differs = check->difference(g.id());
+    }
     z[account][name] = std::move(shown);
   };
   if (account == meta_account) add(meta_name, n_.jetstream->meta().group());

@@ -137,7 +137,7 @@ void Renewals::propose(NodeId node, GroupId group, NodeId replica, cluster::Mesh
     if (!conf) return reply(conf.error());
     renew(c, *conf, std::move(reply));
   };
-  if (leader == js_.self()) return decide(StateServer::members(js_, group));
+  if (leader == js_.self()) return StateServer::ask_members(js_, group, std::move(decide));
   BytesBuilder q;
   q.append_varint(group.v);
   js_.context().cluster->mesh().ask(leader, cluster::Method::kGroupMembers, body_of(q), kAskTimeout,

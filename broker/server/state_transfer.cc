@@ -57,7 +57,7 @@ void StateServer::group_members(const Bytes& body, cluster::Mesh::Reply reply) {
   Reader r(body.span());
   GroupId group(static_cast<std::uint32_t>(r.varint()));
   if (!r.done()) return reply(Error(Code::kInvalid, "question for members: malformed"));
-  reply(members(js_, group));
+  ask_members(js_, group, std::move(reply));
 }
 
 Result<Bytes> StateServer::members(JetStream& js, GroupId group) {
@@ -66,6 +66,12 @@ Result<Bytes> StateServer::members(JetStream& js, GroupId group) {
   if (host->group().conf() != host->group().applied_conf())
     return Error(Code::kUnavailable, "a change of members is under way");
   return raft::encode_conf(host->group().conf());
+}
+
+void StateServer::ask_members(JetStream& js, GroupId group, cluster::Mesh::Reply done) {
+  StreamHost* host = js.find(group);
+  if (!host || !host->group().leading() || host->group().leads_for_sure()) return done(members(js, group));
+  host->group().read_point([&js, group, done = std::move(done)](bool) mutable { done(members(js, group)); });
 }
 
 // ---- fetching --------------------------------------------------------------------------------

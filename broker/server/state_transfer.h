@@ -35,6 +35,8 @@ class StateServer {
   /// raft::encode_conf of a group that is led here for sure and whose members are settled. Errors:
   /// kNotFound, kUnavailable.
   static Result<Bytes> members(JetStream& js, GroupId group);
+  /// The same; a group that sleeps makes sure first. `done` is dropped with the group.
+  static void ask_members(JetStream& js, GroupId group, cluster::Mesh::Reply done);
 
  private:
   void stream_state(const Bytes& body, cluster::Mesh::Reply reply);

@@ -81,6 +81,7 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   void leading(bool now) override;
   void members_changed(const raft::ConfState& conf) override;
   void fetch_state(NodeId from, const raft::SnapshotMeta& least) override;
+  std::uint64_t state_hash() const override { return machine_->state_hash(); }
 
   /// A page of this replica's state for another one: messages from `from` on, and the exact cut once they
   /// reach the end. Errors: kUnavailable, ask again.

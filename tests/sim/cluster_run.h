@@ -5,6 +5,6 @@
 
 namespace weir::sim {
 
-SeedResult run_cluster_seed(std::uint64_t seed, unsigned nodes, bool verbose);
+SeedResult run_cluster_seed(std::uint64_t seed, unsigned nodes, bool verbose, bool blind);
 
 }  // namespace weir::sim

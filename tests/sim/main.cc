@@ -4,6 +4,8 @@
 //   weir-sim --file F                                each seed of a file: lines "seed" or "seed nodes"
 //   weir-sim ... --nodes N                           worlds of N nodes; otherwise each seed's own choice
 //   weir-sim ... --keep-going                        count failures instead of stopping
+//   weir-sim ... --blind                             differing replicas are left to the nodes to find and
+//   heal
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,14 +42,14 @@ void on_signal(int signal) {
 struct Arguments {
   std::uint64_t first = 1, seeds = 100;
   unsigned nodes = 0;
-  bool one = false, twice = false, verbose = false, keep_going = false;
+  bool one = false, twice = false, verbose = false, keep_going = false, blind = false;
   double seconds = 0;
   std::string file;
 };
 
 struct Totals {
   std::uint64_t seeds = 0, failed = 0, operations = 0, acked = 0, deliveries = 0, power = 0, deaths = 0;
-  std::uint64_t elections = 0, registers = 0;
+  std::uint64_t elections = 0, registers = 0, given_up = 0;
   double simulated = 0;
   std::map<std::string, unsigned> faults;
   std::map<unsigned, unsigned> worlds;  // by number of nodes
@@ -63,9 +65,9 @@ bool run_one(SeedLine which, const Arguments& a, Totals& t) {
   std::uint64_t seed = which.seed;
   unsigned nodes = which.nodes ? which.nodes : a.nodes ? a.nodes : weir::sim::nodes_of(seed);
   std::snprintf(seed_text, sizeof seed_text, "%llu --nodes %u", static_cast<unsigned long long>(seed), nodes);
-  SeedResult r = weir::sim::run_seed(seed, nodes, a.verbose);
+  SeedResult r = weir::sim::run_seed(seed, nodes, a.verbose, a.blind);
   if (a.twice && r.failure.empty()) {
-    SeedResult again = weir::sim::run_seed(seed, nodes, false);
+    SeedResult again = weir::sim::run_seed(seed, nodes, false, a.blind);
     if (again.hash != r.hash) r.failure = "not deterministic: two runs have different hashes";
   }
   ++t.seeds;
@@ -77,6 +79,7 @@ bool run_one(SeedLine which, const Arguments& a, Totals& t) {
   t.simulated += r.simulated_seconds;
   t.elections += r.elections;
   t.registers += r.registers;
+  t.given_up += r.given_up;
   ++t.worlds[nodes];
   for (const auto& [kind, n] : r.faults) t.faults[kind] += n;
   t.recoveries.insert(t.recoveries.end(), r.recoveries.begin(), r.recoveries.end());
@@ -111,6 +114,8 @@ bool parse(int argc, char** argv, Arguments& a) {
       a.file = value();
     else if (s == "--twice")
       a.twice = true;
+    else if (s == "--blind")
+      a.blind = true;
     else if (s == "--keep-going")
       a.keep_going = true;
     else if (s == "-v")
@@ -148,6 +153,7 @@ void print_clusters(Totals& t) {
   std::printf("; %llu leaderships, %llu operations on registers\nfaults:",
               static_cast<unsigned long long>(t.elections), static_cast<unsigned long long>(t.registers));
   for (const auto& [kind, n] : t.faults) std::printf(" %s %u", kind.c_str(), n);
+  if (t.given_up) std::printf("; %llu replicas given up", static_cast<unsigned long long>(t.given_up));
   std::sort(t.recoveries.begin(), t.recoveries.end());
   if (t.recoveries.empty()) return (void)std::printf("\n");
   auto part = [&](std::size_t percent) { return t.recoveries[(t.recoveries.size() - 1) * percent / 100]; };
@@ -164,7 +170,7 @@ int main(int argc, char** argv) {
     std::fprintf(
         stderr,
         "usage: weir-sim [--seeds N] [--first S] [--seconds T] [--file F] [--seed S] [--nodes N] [--twice] "
-        "[-v] [--keep-going]\n");
+        "[-v] [--keep-going] [--blind]\n");
     return 2;
   }
   for (int s : {SIGABRT, SIGSEGV, SIGFPE, SIGBUS}) std::signal(s, on_signal);

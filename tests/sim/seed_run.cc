@@ -216,9 +216,9 @@ unsigned nodes_of(std::uint64_t seed) {
   return kNodes[seed % std::size(kNodes)];
 }
 
-SeedResult run_seed(std::uint64_t seed, unsigned nodes, bool verbose) {
+SeedResult run_seed(std::uint64_t seed, unsigned nodes, bool verbose, bool blind) {
   if (nodes == 0) nodes = nodes_of(seed);
-  if (nodes > 1) return run_cluster_seed(seed, nodes, verbose);
+  if (nodes > 1) return run_cluster_seed(seed, nodes, verbose, blind);
   auto run = std::make_unique<Run>(seed, verbose);
   return run->go();
 }

@@ -32,6 +32,10 @@ void SimNode::NodeLog::write(Level level, std::string_view text) {
   // Said by the meta group's leader of what another node lost; whether it may be lost is the checkers' to
   // say.
   if (text.find("no replica has its messages any more") != std::string_view::npos) return;
+  // ReplicaCheck counts these.
+  if (text.find("replicas differ at entry") != std::string_view::npos ||
+      text.find("is not what a majority has") != std::string_view::npos)
+    return;
   node_.verdict_.fail(node_.name() + " logged an error without a fault: " + std::string(text));
 }
 

@@ -209,6 +209,15 @@ Decoded<ServerRemoveRequest> decode_server_remove(std::string_view body, Strictn
   });
 }
 
+Decoded<StreamMoveRequest> decode_stream_move(std::string_view body, Strictness s) {
+  return decode_optional<StreamMoveRequest>(body, s, [](ObjectReader& r, StreamMoveRequest& q) {
+    r.field("server", q.server);
+    r.field("cluster", q.cluster);
+    r.field("domain", q.domain);
+    r.field("tags", q.tags);
+  });
+}
+
 DirectGetDecoded decode_direct_get(std::string_view body) {
   DirectGetDecoded out;
   if (body.empty()) {

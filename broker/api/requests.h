@@ -103,7 +103,13 @@ struct StepDownRequest {
 struct PeerRemoveRequest {
   std::string peer;
 };
-/// SERVER.REMOVE: a name, or an id that wins over it.
+/// ACCOUNT.STREAM.MOVE: off a server, found in a cluster and domain; to servers with tags. An empty body is
+/// fine.
+struct StreamMoveRequest {
+  std::string server, cluster, domain;
+  std::vector<std::string> tags;
+};
+/// SERVER.REMOVE and SERVER.EVACUATE: a name, or an id that wins over it.
 struct ServerRemoveRequest {
   std::string peer;
   std::string peer_id;
@@ -127,6 +133,7 @@ Decoded<ConsumerResetRequest> decode_consumer_reset(std::string_view body,
                                                     Strictness s = Strictness::kStrict);
 Decoded<StepDownRequest> decode_step_down(std::string_view body, Strictness s = Strictness::kStrict);
 Decoded<PeerRemoveRequest> decode_peer_remove(std::string_view body, Strictness s = Strictness::kStrict);
+Decoded<StreamMoveRequest> decode_stream_move(std::string_view body, Strictness s = Strictness::kStrict);
 Decoded<ServerRemoveRequest> decode_server_remove(std::string_view body, Strictness s = Strictness::kStrict);
 
 /// The status line that answers a bad DIRECT.GET; code 0 = none, the request is good.

@@ -102,6 +102,13 @@ TEST(Requests, Rest) {
   EXPECT_EQ(step.placement->preferred, "n2");
   EXPECT_EQ(std::get<ServerRemoveRequest>(decode_server_remove(R"({"peer":"n","peer_id":"i"})")).peer_id,
             "i");
+  EXPECT_TRUE(std::get<StreamMoveRequest>(decode_stream_move("")).server.empty());
+  auto move = std::get<StreamMoveRequest>(
+      decode_stream_move(R"({"server":"s","cluster":"c","domain":"d","tags":["a","b"]})"));
+  EXPECT_EQ(move.server + move.cluster + move.domain, "scd");
+  EXPECT_EQ(move.tags, (std::vector<std::string>{"a", "b"}));
+  EXPECT_TRUE(std::holds_alternative<ApiError>(decode_stream_move(R"({"bad":"n1"})")));
+  EXPECT_TRUE(std::holds_alternative<ApiError>(decode_stream_move("[1]")));
   EXPECT_EQ(std::get<ConsumerResetRequest>(decode_consumer_reset(R"({"seq":9})")).seq, StreamSeq(9));
 }
 

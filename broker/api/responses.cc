@@ -160,6 +160,7 @@ std::string_view type_text(ReplyType type) {
       API "consumer_evacuate_peer_response",
       API "meta_leader_stepdown_response",
       API "meta_server_remove_response",
+      API "meta_server_evacuate_response",
       API "meta_rescue_response",
       API "system_response",
       API "system_overloaded",
@@ -341,6 +342,12 @@ std::string encode_stream_create(const StreamInfo& info, bool did_create) {
 
 std::string encode_stream_update(const StreamInfo& info) {
   Reply r(ReplyType::kStreamUpdate);
+  write_stream_info_fields(r.w, info);
+  return r.done();
+}
+
+std::string encode_stream_cancel_move(const StreamInfo& info) {
+  Reply r(ReplyType::kStreamCancelMove);
   write_stream_info_fields(r.w, info);
   return r.done();
 }

@@ -61,6 +61,7 @@ enum class ReplyType : std::uint8_t {
   kConsumerEvacuatePeer,
   kMetaLeaderStepDown,
   kMetaServerRemove,
+  kMetaServerEvacuate,
   kMetaRescue,
   kSystem,      // unknown verb, or no JetStream: "system_response"
   kOverloaded,  // "system_overloaded"
@@ -239,6 +240,7 @@ std::string encode_account_purge(bool initiated);
 /// STREAM.CREATE; `did_create` is false if the same stream was there already.
 std::string encode_stream_create(const StreamInfo& info, bool did_create);
 std::string encode_stream_update(const StreamInfo& info);
+std::string encode_stream_cancel_move(const StreamInfo& info);
 /// STREAM.INFO; `paging` only when subjects were asked for.
 std::string encode_stream_info(const StreamInfo& info, const std::optional<Paging>& paging = {});
 std::string encode_stream_names(const std::vector<std::string>& names, const Paging& paging);

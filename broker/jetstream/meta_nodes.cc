@@ -142,6 +142,11 @@ void MetaState::replace_node(NodeId old, MetaNode& fresh, MetaOutcome& out) {
     forget_leaving(stream, old);
     out.groups.push_back(stream.group);
   });
+  for (GroupId group : parting_) {
+    auto& nodes = by_group_.find(group)->second->origin.nodes;
+    if (std::find(nodes.begin(), nodes.end(), fresh.id) == nodes.end())
+      std::replace(nodes.begin(), nodes.end(), old, fresh.id);
+  }
   nodes_.erase(old);
 }
 
@@ -175,6 +180,7 @@ void MetaState::set_peers(const MetaPeersCommand& c, MetaOutcome& out) {
   if (!check_nodes(c.nodes, &stream, out)) return;
   ++revision_;
   count_load(stream, false);
+  note_origin(stream);
   assign_peers(stream, c.nodes, c.preferred);
   count_load(stream, true);
   out.change = MetaChange::kPeersChanged;
@@ -256,6 +262,7 @@ void MetaState::release_peers(const MetaPeersCommand& c, MetaOutcome& out) {
   if (!parting_.erase(c.group)) return;
   ++revision_;
   it->second->leaving.clear();
+  it->second->origin = MetaOrigin();
   out.change = MetaChange::kPeersChanged;
   out.groups = {c.group};
   out.stream = *it->second;
@@ -280,6 +287,7 @@ void MetaState::reset(const MetaPeersCommand& c, MetaOutcome& out) {
   by_group_.erase(it);
   parting_.erase(stream.group);
   stream.leaving.clear();
+  stream.origin = MetaOrigin();
   count_load(stream, false);
   stream.group = next_group_;
   ++next_group_;
@@ -343,10 +351,31 @@ void MetaState::assign_peers(MetaStream& stream, const std::vector<NodeId>& node
   }
   stream.peers = std::move(peers);
   stream.leaving = std::move(leaving);
-  if (stream.leaving.empty()) parting_.erase(stream.group);
-  if (!stream.leaving.empty()) parting_.insert(stream.group);
+  keep_parting(stream);
   stream.preferred = node_of(stream.replica_on(preferred));
   stream.peers_revision = revision_;
+}
+
+// A stream whose place is not one that it could go back to has none: it misses a replica, or is on a node
+// that was removed. Of several changes in a row the first one counts.
+void MetaState::note_origin(MetaStream& stream) const {
+  if (!stream.origin.nodes.empty() || !stream.leaving.empty()) return;
+  MetaOrigin origin;
+  for (NodeId peer : stream.peers) {
+    const MetaNode* node = find_node(peer);
+    if (node == nullptr || node->removed) return;
+    origin.nodes.push_back(node->id);
+  }
+  origin.replicas = stream.config.num_replicas;
+  origin.placement = stream.config.placement;
+  if (origin.nodes.size() == static_cast<std::size_t>(std::max(origin.replicas, 1)))
+    stream.origin = std::move(origin);
+}
+
+void MetaState::keep_parting(const MetaStream& stream) {
+  bool parts = !stream.leaving.empty() || !stream.origin.nodes.empty();
+  if (parts) parting_.insert(stream.group);
+  if (!parts) parting_.erase(stream.group);
 }
 
 void MetaState::count_load(const MetaStream& stream, bool add) {
@@ -364,7 +393,7 @@ void MetaState::count_load(const MetaStream& stream, bool add) {
 
 void MetaState::forget_leaving(MetaStream& stream, NodeId node) {
   std::erase_if(stream.leaving, [&](NodeId replica) { return node_of(replica) == node; });
-  if (stream.leaving.empty()) parting_.erase(stream.group);
+  keep_parting(stream);
 }
 
 template <class Visit>

@@ -155,6 +155,7 @@ TEST(MetaNodes, RemovedNodeLeavesStreamsToMove) {
 TEST(MetaNodes, AReplicaThatLeavesStaysUntilItsLeaderSaysSo) {
   Meta m = cluster(3);
   auto c = stream("S", {"s"});
+  c.num_replicas = 3;
   m.create("A", c);
   const GroupId g(2);
   EXPECT_TRUE(m.state->parting().empty());
@@ -166,12 +167,17 @@ TEST(MetaNodes, AReplicaThatLeavesStaysUntilItsLeaderSaysSo) {
   EXPECT_EQ(m.release(g, before), kChanged) << "said of the members that were wanted before";
   EXPECT_EQ(m.update("A", c, {node(1), node(2), node(3)}), "updated 2");
   EXPECT_EQ(m.peers(g), (std::vector<NodeId>{node(1), node(2), node(3)})) << "with what they promised";
+  EXPECT_TRUE(m.state->find(g)->leaving.empty());
+  EXPECT_EQ(m.release(g), "peers 2");
   EXPECT_TRUE(m.state->parting().empty());
   m.update("A", c, {node(2)});
   EXPECT_EQ(m.renew(g, node(1), 0, before), kChanged) << "decided for other members";
   EXPECT_EQ(m.renew(g, node(1)), "peers 2") << "it lost what it promised";
   EXPECT_EQ(m.state->find(g)->leaving, std::vector<NodeId>{node(3)});
   EXPECT_EQ(m.add_node(node(7), "n3", node(3)), "node 1 2") << "its store is gone";
+  EXPECT_TRUE(m.state->find(g)->leaving.empty());
+  EXPECT_EQ(m.state->find(g)->origin.nodes, (std::vector<NodeId>{node(1), node(2), node(7)}));
+  EXPECT_EQ(m.release(g), "peers 2");
   EXPECT_TRUE(m.state->parting().empty());
   EXPECT_EQ(m.update("A", c, {node(1), node(2), node(7)}), "updated 2");
   EXPECT_EQ(m.peers(g), (std::vector<NodeId>{life(1, 1), node(2), life(7, 2)}));
@@ -182,7 +188,57 @@ TEST(MetaNodes, AReplicaThatLeavesStaysUntilItsLeaderSaysSo) {
   EXPECT_EQ(m.state->find(GroupId(3))->leaving, std::vector<NodeId>{node(7)});
   EXPECT_EQ(m.release(GroupId(9), 1), kChanged);
   m.remove("A", "M");
+  EXPECT_EQ(m.release(g), "peers 2");
   EXPECT_TRUE(m.state->parting().empty());
+}
+
+TEST(MetaNodes, AStreamKnowsWhereItWasUntilItsReplicasAreSettled) {
+  Meta m = cluster(5);
+  auto c = stream("S", {"s"});
+  c.num_replicas = 3;
+  c.placement.emplace().tags = {"x"};
+  m.create("A", c);
+  const GroupId g(2);
+  EXPECT_TRUE(m.state->find(g)->origin.nodes.empty());
+  auto to = c;
+  to.placement->tags = {"y"};
+  to.placement->cluster = "C";
+  m.update("A", to, {node(3), node(4), node(5)});
+  auto origin = [&] { return m.state->find(g)->origin; };
+  EXPECT_EQ(origin().nodes, (std::vector<NodeId>{node(1), node(2), node(3)}));
+  EXPECT_EQ(origin().replicas, 3);
+  EXPECT_EQ(origin().placement, c.placement);
+  to.num_replicas = 1;
+  m.update("A", to, {node(5)});
+  EXPECT_EQ(origin().nodes.size(), 3u) << "of several changes in a row the first one counts";
+  EXPECT_EQ(origin().replicas, 3);
+  std::string blob;
+  m.state->encode(blob);
+  MetaState back;
+  ASSERT_TRUE(back.restore(blob));
+  EXPECT_EQ(back.find(g)->origin.nodes, origin().nodes);
+  EXPECT_EQ(back.find(g)->origin.placement, c.placement);
+  EXPECT_EQ(back.parting(), std::set<GroupId>{g});
+  // Back: who left keeps its id as long as it was not let go.
+  m.update("A", c, origin().nodes);
+  EXPECT_EQ(m.peers(g), (std::vector<NodeId>{node(1), node(2), node(3)}));
+  EXPECT_EQ(m.state->find(g)->leaving.size(), 2u) << "those that were new";
+  EXPECT_EQ(m.release(g), "peers 2");
+  EXPECT_TRUE(origin().nodes.empty());
+  EXPECT_TRUE(m.state->parting().empty());
+  // Growing is a change too.
+  c.num_replicas = 4;
+  m.update("A", c, {node(1), node(2), node(3), node(4)});
+  EXPECT_EQ(origin().nodes.size(), 3u);
+  EXPECT_EQ(m.state->parting(), std::set<GroupId>{g});
+  EXPECT_EQ(m.release(g), "peers 2");
+  // A place on a node that was removed is none to go back to, nor one with a replica too few.
+  m.remove_node(node(4));
+  m.set_peers(g, {node(1), node(2), node(3)});
+  EXPECT_TRUE(origin().nodes.empty());
+  EXPECT_EQ(m.release(g), "peers 2");
+  m.set_peers(g, {node(1), node(2), node(3), node(5)});
+  EXPECT_TRUE(origin().nodes.empty());
 }
 
 TEST(MetaNodes, MemoryReplicasBeginAnewWithEachStart) {
@@ -282,7 +338,7 @@ TEST(MetaNodes, NoReplicaIdIsGivenTwice) {
         now[s.group].insert(s.peers.begin(), s.peers.end());
         now[s.group].insert(s.leaving.begin(), s.leaving.end());
         EXPECT_EQ(now[s.group].size(), s.peers.size() + s.leaving.size());
-        EXPECT_EQ(m.state->parting().contains(s.group), !s.leaving.empty());
+        EXPECT_EQ(m.state->parting().contains(s.group), !s.leaving.empty() || !s.origin.nodes.empty());
         return true;
       });
       for (const auto& [g, ids] : there)

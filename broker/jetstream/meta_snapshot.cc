@@ -8,7 +8,8 @@
 namespace weir::jetstream {
 namespace {
 
-constexpr std::uint8_t kVersion = 3;  // 1 had names of nodes instead of ids, 2 no replicas that leave
+constexpr std::uint8_t kVersion = 4;  // 1 had names of nodes instead of ids, 2 no replicas that leave
+constexpr std::uint8_t kNoOrigins = 3;
 constexpr std::uint8_t kJetStream = 1;
 constexpr std::uint8_t kRemoved = 2;
 
@@ -68,6 +69,39 @@ MetaNode read_node(Reader& r) {
   return n;
 }
 
+void put_origin(std::string& out, const MetaOrigin& o) {
+  put_ids(out, o.nodes);
+  if (o.nodes.empty()) return;
+  put_varint(out, static_cast<std::uint64_t>(o.replicas));
+  out.push_back(o.placement ? 1 : 0);
+  if (!o.placement) return;
+  put_string(out, o.placement->cluster);
+  put_string(out, o.placement->preferred);
+  put_varint(out, o.placement->tags.size());
+  for (const std::string& tag : o.placement->tags) put_string(out, tag);
+}
+
+MetaOrigin read_origin(Reader& r) {
+  MetaOrigin o;
+  o.nodes = read_ids(r);
+  if (o.nodes.empty()) return o;
+  for (NodeId node : o.nodes)
+    if (node_of(node) != node) r.fail();
+  std::uint64_t replicas = r.varint();
+  if (replicas > kPeersMax) r.fail();
+  o.replicas = static_cast<std::int32_t>(replicas);
+  std::uint8_t placed = r.u8();
+  if (placed > 1) r.fail();
+  if (placed != 1) return o;
+  auto& placement = o.placement.emplace();
+  placement.cluster = r.string();
+  placement.preferred = r.string();
+  std::uint64_t tags = r.varint();
+  if (tags > kTagsMax) r.fail();
+  for (std::uint64_t i = 0; i < tags && r.ok(); ++i) placement.tags.emplace_back(r.string());
+  return o;
+}
+
 void put_stream(std::string& out, const MetaStream& s) {
   put_string(out, s.account);
   put_string(out, s.config.name);
@@ -77,12 +111,13 @@ void put_stream(std::string& out, const MetaStream& s) {
   put_varint(out, s.peers_revision);
   put_ids(out, s.peers);
   put_ids(out, s.leaving);
+  put_origin(out, s.origin);
   put_ids(out, s.founders);
   put_fixed64(out, s.preferred.v);
   put_string(out, api::encode_stream_config_json(s.config));
 }
 
-MetaStream read_stream(Reader& r) {
+MetaStream read_stream(Reader& r, std::uint8_t version) {
   MetaStream s;
   s.account = r.string();
   std::string_view name = r.string();
@@ -96,6 +131,7 @@ MetaStream read_stream(Reader& r) {
   s.leaving = read_ids(r);
   for (NodeId replica : s.leaving)
     if (s.replica_on(node_of(replica)).v != 0) r.fail();
+  if (version > kNoOrigins) s.origin = read_origin(r);
   s.founders = read_ids(r);
   s.preferred = NodeId(r.u64());
   auto config = api::decode_stream_config(r.string(), api::Strictness::kLenient);
@@ -128,7 +164,7 @@ void MetaState::encode(std::string& out) const {
 Status MetaState::restore(std::string_view bytes) {
   Reader r(bytes);
   std::uint8_t version = r.u8();
-  if (r.ok() && version != kVersion)
+  if (r.ok() && version != kVersion && version != kNoOrigins)
     return Error{Code::kUnsupported, "meta state: version " + std::to_string(version)};
   MetaState fresh;
   fresh.revision_ = r.varint();
@@ -147,7 +183,7 @@ Status MetaState::restore(std::string_view bytes) {
   std::uint64_t streams = r.varint();
   std::pair<std::string, std::string> previous;
   for (std::uint64_t i = 0; r.ok() && i < streams; ++i) {
-    MetaStream s = read_stream(r);
+    MetaStream s = read_stream(r, version);
     std::pair<std::string, std::string> key(s.account, s.config.name);
     if (!r.ok() || s.group >= fresh.next_group_ || !(previous < key) || fresh.find(s.group) != nullptr)
       r.fail();

@@ -137,6 +137,7 @@ void MetaState::update(const MetaStreamCommand& c, MetaOutcome& out) {
   Account& account = accounts_.find(c.account)->second;
   unindex_subjects(account, *stream);
   count_load(*stream, false);
+  if (!c.nodes.empty()) note_origin(*stream);
   stream->config = std::move(config);
   stream->revision = ++revision_;
   if (!c.nodes.empty()) {
@@ -238,7 +239,7 @@ void MetaState::insert(MetaStream stream) {
   auto [it, added] = account->second.streams.emplace(std::move(name), std::move(stream));
   CHECK(added, "stream inserted twice");
   by_group_.emplace(it->second.group, &it->second);
-  if (!it->second.leaving.empty()) parting_.insert(it->second.group);
+  keep_parting(it->second);
   index_subjects(account->second, it->second);
   count_load(it->second, true);
 }

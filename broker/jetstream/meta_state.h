@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -45,6 +46,13 @@ struct MetaNode {
   bool operator==(const MetaNode&) const = default;
 };
 
+/// Where a stream was, and what it asked for, before its replicas began to move.
+struct MetaOrigin {
+  std::vector<NodeId> nodes;  // without incarnations; empty: nothing moves
+  std::int32_t replicas = 0;
+  std::optional<api::Placement> placement;
+};
+
 struct MetaStream {
   std::string account;
   GroupId group;
@@ -55,6 +63,7 @@ struct MetaStream {
   // Replicas that should not be members any more, and may still be: they stay as they are, with their votes,
   // until the group's leader says that they are none. Who is wanted again before that keeps its id.
   std::vector<NodeId> leaving;
+  MetaOrigin origin;             // from the first change of peers until the group's members are as wanted
   std::vector<NodeId> founders;  // those that started the group; the first configuration of its log
   NodeId preferred;              // the node that should lead; 0 = any
   api::StreamConfig config;
@@ -114,7 +123,7 @@ class MetaState {
   void for_each(const std::function<bool(const MetaStream&)>& visit) const;
   std::size_t count(std::string_view account) const;
   std::size_t count() const { return by_group_.size(); }
-  /// Groups with replicas that leave, in order.
+  /// Groups with replicas that leave or with an origin, in order.
   const std::set<GroupId>& parting() const { return parting_; }
 
   /// nullptr if it never registered. Removed ones are found. Valid until the next apply() or restore().
@@ -159,6 +168,8 @@ class MetaState {
   void renew(const MetaRenewCommand& c, MetaOutcome& out);
   void renew_memory(const MetaRenewCommand& c, MetaOutcome& out);
   void release_peers(const MetaPeersCommand& c, MetaOutcome& out);
+  void note_origin(MetaStream& stream) const;
+  void keep_parting(const MetaStream& stream);
   /// What left on `node` forgot its promises, or never comes back: it is no replica any more.
   void forget_leaving(MetaStream& stream, NodeId node);
   template <class Visit>

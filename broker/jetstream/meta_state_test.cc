@@ -138,7 +138,7 @@ TEST(MetaState, SnapshotGolden) {
   std::string config = api::encode_stream_config_json(m.state->find(GroupId(2))->config);
   ASSERT_GT(blob.size(), config.size());
   EXPECT_EQ(blob.substr(blob.size() - config.size()), config);
-  EXPECT_EQ(hex(std::string_view(blob).substr(0, 3)), "030503");  // version, revision, next group
+  EXPECT_EQ(hex(std::string_view(blob).substr(0, 3)), "040503");  // version, revision, next group
   std::string_view rest = std::string_view(blob).substr(11);      // after the hash
   rest.remove_suffix(config.size() + 2);                          // two bytes of length
   EXPECT_EQ(hex(rest),
@@ -175,6 +175,10 @@ TEST(MetaState, SnapshotGolden) {
             "0100000200000000"
             "01"
             "0000000100000000"
+            "01"
+            "0000000100000000"
+            "01"
+            "00"
             "01"
             "0000000100000000"
             "0000000200000000");
@@ -214,7 +218,7 @@ TEST(MetaState, SnapshotComesBackAndDamageIsRefused) {
   EXPECT_FALSE(back.restore(blob + "x").has_value());
   EXPECT_EQ(back.count(), 2u) << "a refused snapshot changes nothing";
   std::string newer = blob;
-  newer[0] = 4;
+  newer[0] = 5;
   EXPECT_EQ(back.restore(newer).error().code, Code::kUnsupported);
 }
 

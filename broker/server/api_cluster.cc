@@ -156,7 +156,7 @@ void ApiServer::answer_when_applied(const ApiRequest& r, const MetaStream& strea
   handle(second);
 }
 
-// "created|existing|updated <group> <revision>" for the stream in `subject`.
+// "created|existing|updated|cancelled <group> <revision>" for the stream in `subject`.
 void ApiServer::stream_applied(ApiRequest& r) {
   std::vector<std::string> words;
   for (std::size_t at = 0; at <= r.body.size();) {
@@ -164,8 +164,10 @@ void ApiServer::stream_applied(ApiRequest& r) {
     words.push_back(r.body.substr(at, end - at));
     at = end + 1;
   }
-  bool update = words[0] == "updated";
-  ReplyType type = update ? ReplyType::kStreamUpdate : ReplyType::kStreamCreate;
+  bool update = words[0] == "updated", cancel = words[0] == "cancelled";
+  ReplyType type = update   ? ReplyType::kStreamUpdate
+                   : cancel ? ReplyType::kStreamCancelMove
+                            : ReplyType::kStreamCreate;
   auto group = words.size() == 3 ? parse_u64(words[1]) : std::nullopt;
   auto revision = words.size() == 3 ? parse_u64(words[2]) : std::nullopt;
   if (!group || !revision) return;
@@ -176,6 +178,7 @@ void ApiServer::stream_applied(ApiRequest& r) {
   }
   if (host && host->group().leading() && host->machine().config_revision() >= *revision) {
     if (update) return reply(r, api::encode_stream_update(shown(*host)));
+    if (cancel) return reply(r, api::encode_stream_cancel_move(shown(*host)));
     return reply(r, api::encode_stream_create(shown(*host), words[0] == "created"));
   }
   if (auto why = js_.offline_reason(r.account->name, r.subject)) {

@@ -113,14 +113,6 @@ void ApiServer::stream_remove_peer(ApiRequest& r) {
   });
 }
 
-// A replica that moves has left its old place in the meta state already: there is nothing to go back to.
-void ApiServer::stream_cancel_move(ApiRequest& r) {
-  constexpr auto kType = ReplyType::kStreamCancelMove;
-  if (!js_.context().cluster) return fail(r, kType, ErrCode::kClusterRequired);
-  bool known = js_.meta().state().find(r.account->name, r.tokens[2]) != nullptr;
-  fail(r, kType, known ? ErrCode::kStreamReconfigureNotInProgress : ErrCode::kStreamNotFound);
-}
-
 // A consumer is where its stream is (ADR 1).
 void ApiServer::consumer_evacuate(ApiRequest& r) {
   constexpr auto kType = ReplyType::kConsumerEvacuatePeer;

@@ -5,7 +5,7 @@
 //          may change subscriptions. One reply each, later when something has to be committed first.
 // Limits:  limits::kApiRequestsQueued; beyond, the oldest is dropped without an answer.
 // Files:   api_account.cc, api_stream.cc, api_stream_list.cc, api_message.cc, api_consumer.cc,
-//          api_pull.cc: one group of verbs each.
+//          api_pull.cc, api_meta.cc, api_move.cc: one group of verbs each.
 #pragma once
 
 #include <deque>
@@ -116,10 +116,16 @@ class ApiServer {
   void stream_purge(ApiRequest& r);
   void stream_step_down(ApiRequest& r);
   void stream_remove_peer(ApiRequest& r);
-  void stream_cancel_move(ApiRequest& r);
   void consumer_evacuate(ApiRequest& r);
   void meta_step_down(ApiRequest& r);
   void server_remove(ApiRequest& r);
+  // api_move.cc
+  void stream_cancel_move(ApiRequest& r);
+  void account_cancel_move(ApiRequest& r);
+  void account_stream_move(ApiRequest& r);
+  void account_purge(ApiRequest& r);
+  void server_evacuate(ApiRequest& r);
+  void cancel_move(const ApiRequest& r, const std::string& account, std::string_view name);
   void step_down(ApiRequest& r, api::ReplyType type, replica::Group& group);
   std::optional<api::ApiError> refuse_stream(const Account& account, const api::StreamConfig& c,
                                              const api::StreamConfig* old);

@@ -285,7 +285,8 @@ void JetStream::stream_changed(const MetaOutcome& change, bool live) {
         it->second->resubscribe(change.stream.config.subjects);
       }
       // It travels through the stream's own log.
-      if (StreamHost* host = find(change.stream.group); host && host->group().leading()) {
+      if (StreamHost* host = find(change.stream.group);
+          host && host->group().leading() && change.groups.empty()) {
         propose_config(*host, change.stream);
       }
       peers_changed(change);
@@ -341,10 +342,12 @@ void JetStream::open_stream(const MetaStream& s) {
 }
 
 // The log of every stream begins with its configuration: a log that is replayed from its start must not
-// meet the one that the meta group knows by then.
+// meet the one that the meta group knows by then. A change of its replicas is noted there too: who leads with
+// an older meta state than the log's is not to change members any more.
 void JetStream::propose_config(StreamHost& host, const MetaStream& s) {
-  if (host.machine().config_revision() >= s.revision) return;
-  host.propose_config(s.revision, api::encode_stream_config_json(s.config));
+  std::uint64_t revision = std::max(s.revision, s.peers_revision);
+  if (host.machine().config_revision() >= revision) return;
+  host.propose_config(revision, api::encode_stream_config_json(s.config));
 }
 
 void JetStream::log_offline(const MetaStream& s) const {

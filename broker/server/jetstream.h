@@ -101,6 +101,17 @@ class JetStream final {
   void create_stream(Account& account, const api::StreamConfig& config, MetaDone done);
   void update_stream(Account& account, const api::StreamConfig& config, MetaDone done);
   void delete_stream(Account& account, std::string_view name, MetaDone done);
+  struct MoveWish {
+    NodeId off;                     // the node to leave; 0 = whichever
+    std::vector<std::string> tags;  // of the nodes to go to, with those of the placement
+  };
+  /// The stream moves, its configuration stays. 10005 if it cannot.
+  void move_stream(const jetstream::MetaStream& stream, const MoveWish& wish, MetaDone done);
+  /// Back to where the stream was before its replicas began to move, with the replicas and the placement that
+  /// it had then. 10129 if nothing moves.
+  void cancel_move(const jetstream::MetaStream& stream, MetaDone done);
+  /// Moves what the node holds to others, as far as they can take it.
+  void evacuate(NodeId node) { rehomer_->evacuate(node); }
   /// The stream leaves `node` for another one, or goes on with fewer if there is none.
   void remove_peer(const jetstream::MetaStream& stream, NodeId node, MetaDone done);
 

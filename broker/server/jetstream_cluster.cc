@@ -106,7 +106,9 @@ void JetStream::place(const MetaStream& s) {
     host = nullptr;
   }
   if (host) {
-    if (host->group().leading()) unsettled_.insert(s.group);
+    if (!host->group().leading()) return;
+    unsettled_.insert(s.group);
+    propose_config(*host, s);
     return;
   }
   if (renewals_ && renewals_->wants(s.group, replica)) return;  // it could not be opened
@@ -200,6 +202,8 @@ void JetStream::stream_leading(StreamHost& host, bool now) {
 // ---- members as the meta group wants them --------------------------------------------------------
 
 bool JetStream::as_wanted(StreamHost& host, const MetaStream& s) const {
+  // Another leader knew more, and may have said that replicas are no members for good.
+  if (host.machine().config_revision() > std::max(s.revision, s.peers_revision)) return false;
   auto down = [this](NodeId node) { return node != js_.self && !js_.cluster->connected(node); };
   return cluster::reconcile_group(host.group(), {s.peers, {}, s.preferred}, down);
 }
@@ -232,6 +236,36 @@ void JetStream::remove_peer(const MetaStream& s, NodeId node, MetaDone done) {
   c.expected = s.peers_revision;
   c.nodes = placed.nodes;
   meta_->propose([&](jetstream::EntryBuilder& b) { b.meta_set_peers(c); }, std::move(done));
+}
+
+void JetStream::move_stream(const MetaStream& s, const MoveWish& wish, MetaDone done) {
+  std::vector<NodeId> current, off;
+  for (NodeId peer : s.peers) current.push_back(node_of(peer));
+  if (wish.off.v != 0) off.push_back(wish.off);
+  if (off.empty() && wish.tags.empty()) off.push_back(current.front());
+  api::StreamConfig config = s.config;
+  if (!wish.tags.empty()) {
+    if (!config.placement) config.placement.emplace();
+    config.placement->tags.insert(config.placement->tags.end(), wish.tags.begin(), wish.tags.end());
+  }
+  auto placed = cluster::place_move(config, current, off, place_nodes(), place_rules(), env_.random.next());
+  if (!placed.ok()) return fail_meta(placed.error, std::move(done));
+  meta_->update(s.account, s.config, placed.nodes == current ? std::vector<NodeId>() : placed.nodes,
+                std::move(done));
+}
+
+void JetStream::cancel_move(const MetaStream& s, MetaDone done) {
+  if (s.origin.nodes.empty())
+    return fail_meta(api::make_error(api::ErrCode::kStreamReconfigureNotInProgress), std::move(done));
+  for (NodeId id : s.origin.nodes) {
+    const auto* node = meta_->state().find_node(id);
+    if (s.hosted_on(id).v != 0 || (node && !node->removed)) continue;
+    return fail_meta(api::make_error(api::ErrCode::kPeerRemap), std::move(done));
+  }
+  api::StreamConfig config = s.config;
+  config.num_replicas = s.origin.replicas;
+  config.placement = s.origin.placement;
+  meta_->update(s.account, config, s.origin.nodes, std::move(done));
 }
 
 bool JetStream::forming() const {

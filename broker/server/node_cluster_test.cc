@@ -498,6 +498,7 @@ TEST(NodeCluster, AStreamIsEvacuatedFromItsLeader) {
   std::string peer = "{\"peer\":\"n1\"}";
   EXPECT_EQ(c.error_of(c.request("$JS.API.CONSUMER.PEER.EVACUATE.S.k", peer)), "10075");
   EXPECT_EQ(c.error_of(c.request("$JS.API.CONSUMER.PEER.EVACUATE.S.none", peer)), "10014");
+  w.run(2 * kSecond);  // until then there would be a way back
   EXPECT_EQ(c.error_of(c.request("$JS.API.STREAM.CANCEL_MOVE.S")), "10129");
   EXPECT_EQ(c.error_of(c.request("$JS.API.STREAM.CANCEL_MOVE.none")), "10059");
 }

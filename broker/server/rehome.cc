@@ -15,34 +15,58 @@ constexpr std::size_t kAtOnce = 16;
 constexpr Nanos kAskTimeout = 2 * kSecond;
 }  // namespace
 
+void Rehomer::evacuate(NodeId node) {
+  evacuating_.insert(node_of(node));
+  look_ = true;
+}
+
 void Rehomer::work() {
   release();
+  if (!js_.meta().leading()) evacuating_.clear();
   if (!look_ || open_ > 0 || !js_.meta().leading()) return;
   look_ = false;
+  stuck_ = 0;
   js_.meta().state().for_each([this](const MetaStream& s) {
     if (open_ < kAtOnce) return place(s), true;
     look_ = true;  // there may be more
     return false;
   });
+  if (open_ == 0 && !evacuating_.empty()) evacuated();
+}
+
+void Rehomer::evacuated() {
+  std::string names;
+  for (NodeId node : evacuating_) names += " " + js_.context().cluster->name_of(node);
+  evacuating_.clear();
+  std::string stay = stuck_ == 0 ? "" : ", " + std::to_string(stuck_) + " stay: no other node can take them";
+  env_.log.info("streams are moving off" + names + stay);
 }
 
 bool Rehomer::place(const MetaStream& s) {
   std::vector<NodeId> current;
   NodeId gone;
+  bool removed = false;
   for (NodeId peer : s.peers) {
     const auto* node = js_.meta().state().find_node(peer);
-    if (!node || node->removed) gone = node_of(peer);
+    bool lost = !node || node->removed;
+    if (lost || (!removed && evacuating_.contains(node_of(peer)))) gone = node_of(peer);
+    removed = removed || lost;
     current.push_back(node_of(peer));
   }
   bool few = current.size() < static_cast<std::size_t>(s.config.num_replicas);
   if (gone.v == 0 && !few) return false;
+  std::vector<cluster::PlaceNode> nodes = js_.place_nodes();
+  std::erase_if(nodes, [&](const cluster::PlaceNode& n) {
+    return evacuating_.contains(n.id) && std::find(current.begin(), current.end(), n.id) == current.end();
+  });
   std::uint64_t seed = env_.random.next();
   cluster::Placed placed =
-      gone.v != 0
-          ? cluster::place_replacement(s.config, current, gone, js_.place_nodes(), js_.place_rules(), seed)
-          : cluster::place_scale(s.config, current, js_.context().cluster->leader_of(s.group),
-                                 js_.place_nodes(), js_.place_rules(), seed);
-  if (!placed.ok() || placed.nodes == current) return false;
+      gone.v != 0 ? cluster::place_replacement(s.config, current, gone, nodes, js_.place_rules(), seed)
+                  : cluster::place_scale(s.config, current, js_.context().cluster->leader_of(s.group), nodes,
+                                         js_.place_rules(), seed);
+  bool stuck = gone.v != 0 && !removed && !placed.complete();
+  stuck_ += stuck;
+  if (stuck || !placed.ok() || placed.nodes == current) return false;
   jetstream::MetaPeersCommand c;
   c.group = s.group;
   c.expected = s.peers_revision;
@@ -76,13 +100,17 @@ void Rehomer::ask_members(const MetaStream& s, NodeId leader) {
   jetstream::MetaPeersCommand c;
   c.group = s.group;
   c.expected = s.peers_revision;
-  auto on_answer = [this, c, leaving = s.leaving, alive = std::weak_ptr<int>(alive_)](Result<Bytes> answer) {
+  auto on_answer = [this, c, leaving = s.leaving, wanted = s.peers,
+                    alive = std::weak_ptr<int>(alive_)](Result<Bytes> answer) {
     if (alive.expired()) return;
     --asking_;
     if (!answer || !js_.meta().leading()) return;
     auto conf = raft::decode_conf(answer->span());
     auto member = [&](NodeId replica) { return raft::is_member(*conf, replica); };
     if (!conf || std::any_of(leaving.begin(), leaving.end(), member)) return;
+    // Nobody leaves and some are yet to come: it may still be called off.
+    auto votes = [&](NodeId replica) { return raft::is_voter(*conf, replica); };
+    if (leaving.empty() && !std::all_of(wanted.begin(), wanted.end(), votes)) return;
     js_.meta().propose([&](jetstream::EntryBuilder& b) { b.meta_release_peers(c); },
                        [](const jetstream::MetaOutcome&) {});
   };
@@ -90,6 +118,7 @@ void Rehomer::ask_members(const MetaStream& s, NodeId leader) {
   if (leader == js_.self()) return on_answer(StateServer::members(js_, s.group));
   BytesBuilder q;
   q.append_varint(s.group.v);
+  q.append_varint(s.peers_revision);
   std::vector<Bytes> body;
   body.push_back(q.freeze());
   js_.context().cluster->mesh().ask(leader, cluster::Method::kGroupMembers, std::move(body), kAskTimeout,

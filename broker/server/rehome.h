@@ -5,11 +5,16 @@
 //          was no node for them. A node that is merely down keeps its replicas: it is expected back.
 // Pace:    a few streams at a time, each placed with what the ones before took; what cannot be placed is
 //          tried again when a node comes.
+// Leaving: an operator wants a running node empty (SERVER.EVACUATE): each of its replicas goes where another
+//          node can take it, and stays where none can. Not written down: another leader of the meta group
+//          has to be asked again.
 // Going:   a replica that is not wanted any more keeps its files and its vote until the leader of its group
-//          says that it is no member; then the meta group forgets it, and its node with it.
+//          says that it is no member; then the meta group forgets it, and its node with it. So it does with
+//          the place that a stream could go back to, once all who should vote do.
 #pragma once
 
 #include <memory>
+#include <set>
 
 #include "broker/env/env.h"
 #include "broker/jetstream/meta_state.h"
@@ -23,20 +28,25 @@ class Rehomer {
   Rehomer(env::Env& env, JetStream& js) : env_(env), js_(js) {}
   /// A node came, went or was removed, or this node leads now.
   void look() { look_ = true; }
+  /// Moves what `node` holds elsewhere; one after the other.
+  void evacuate(NodeId node);
   /// Called several times a second.
   void work();
 
  private:
   /// True if a change was proposed.
   bool place(const jetstream::MetaStream& stream);
+  void evacuated();
   void release();
   void ask_members(const jetstream::MetaStream& stream, NodeId leader);
 
   env::Env& env_;
   JetStream& js_;
   bool look_ = true;
-  std::size_t open_ = 0;  // proposals without an outcome
-  GroupId asked_;         // the last group whose leader was asked for its members
+  std::set<NodeId> evacuating_;
+  std::size_t stuck_ = 0;  // replicas that nobody else can take, as this round found
+  std::size_t open_ = 0;   // proposals without an outcome
+  GroupId asked_;          // the last group whose leader was asked for its members
   std::size_t asking_ = 0;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };

@@ -56,7 +56,11 @@ void StateServer::meta_state(cluster::Mesh::Reply reply) {
 void StateServer::group_members(const Bytes& body, cluster::Mesh::Reply reply) {
   Reader r(body.span());
   GroupId group(static_cast<std::uint32_t>(r.varint()));
+  std::uint64_t revision = r.left() > 0 ? r.varint() : 0;
   if (!r.done()) return reply(Error(Code::kInvalid, "question for members: malformed"));
+  const auto* s = js_.meta().state().find(group);
+  if (!s || s->peers_revision < revision)
+    return reply(Error(Code::kUnavailable, "that change of replicas is not known here yet"));
   ask_members(js_, group, std::move(reply));
 }
 
@@ -65,6 +69,10 @@ Result<Bytes> StateServer::members(JetStream& js, GroupId group) {
   if (!host || !host->group().leads_for_sure()) return Error(Code::kNotFound, "the group is not led here");
   if (host->group().conf() != host->group().applied_conf())
     return Error(Code::kUnavailable, "a change of members is under way");
+  // Whoever leads after this one knows from the log which replicas are wanted.
+  const auto* s = js.meta().state().find(group);
+  if (!s || host->machine().config_revision() < s->peers_revision)
+    return Error(Code::kUnavailable, "a change of replicas is not in the log yet");
   return raft::encode_conf(host->group().conf());
 }
 

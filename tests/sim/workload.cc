@@ -162,6 +162,7 @@ void Workload::act(SimClient& c) {
   if (dice < 980) return use_consumer(c, s);
   if (dice < 990) return c.stall(static_cast<Nanos>(prng_.below(300)) * kMillisecond);
   if (dice < 995) return c.disconnect();
+  if (dice > 996 && options_.cluster) return cancel_move(c, s);
   call(c, "$JS.API.STREAM.INFO." + s.settings.name, "", [](const ApiReply*) {});
 }
 
@@ -294,6 +295,28 @@ void Workload::replicate_elsewhere(StreamSettings& to) {
   if (prng_.chance(1, 2)) to.tag = prng_.chance(1, 2) ? "low" : "high";
   events_.add(to.name + " should have " + std::to_string(to.replicas) + " replicas on " +
               (to.tag.empty() ? "any" : to.tag) + " nodes");
+}
+
+// Back to where it was before its replicas began to move, if they still do.
+void Workload::cancel_move(SimClient& c, StreamHistory& s) {
+  if (hold_replicas_ || s.uncertain() || !s.file_or_replicated()) return;
+  s.moved = true;
+  s.changing(s.settings);
+  unsigned life = s.incarnation;
+  call(c, "$JS.API.STREAM.CANCEL_MOVE." + s.settings.name, "", [this, &s, life](const ApiReply* r) {
+    if (!r || r->code == 503 || s.incarnation != life || s.life != StreamHistory::Life::kLive || s.lost)
+      return;
+    StreamSettings to = s.settings;
+    if (r->code == 0) {
+      to.replicas = static_cast<int>(r->number({"config", "num_replicas"}));
+      const auto* placement = r->body->find("config") ? r->body->find("config")->find("placement") : nullptr;
+      const auto* tags = placement ? placement->find("tags") : nullptr;
+      to.tag = tags && tags->array() && !tags->array()->empty() ? *tags->array()->front().string() : "";
+      events_.add(to.name + " goes back to " + std::to_string(to.replicas) + " replicas on " +
+                  (to.tag.empty() ? "any" : to.tag) + " nodes");
+    }
+    s.changed(to);
+  });
 }
 
 // Of a stream that can have as many elsewhere.

@@ -118,6 +118,7 @@ class Workload {
   void step_down(SimClient& c, StreamHistory& s);
   void replicate_elsewhere(StreamSettings& to);
   void remove_peer(SimClient& c, StreamHistory& s);
+  void cancel_move(SimClient& c, StreamHistory& s);
   void retire(StreamHistory& s, bool clean);
   StreamSettings random_settings(const std::string& name);
   void publish_some(SimClient& c, StreamHistory& s);

@@ -8,6 +8,7 @@
 #include "broker/server/cluster_side.h"
 #include "broker/server/consumer_host.h"
 #include "broker/server/group_view.h"
+#include "broker/server/leader_balance.h"
 #include "broker/server/replica_lives.h"
 
 namespace weir::server {

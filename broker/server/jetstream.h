@@ -36,6 +36,8 @@
 
 namespace weir::server {
 
+class LeaderBalance;
+
 class JetStream final {
  public:
   using FindAccount = std::function<Account*(std::string_view name)>;
@@ -237,6 +239,7 @@ class JetStream final {
   std::unique_ptr<LostStreams> lost_;
   std::unique_ptr<StateCheck> state_check_;
   std::unique_ptr<ClusterAsks> asks_;
+  std::unique_ptr<LeaderBalance> balance_;
   std::uint64_t boot_ = 0;
   std::map<GroupId, std::unique_ptr<StreamHost>> streams_;
   std::map<GroupId, std::unique_ptr<RemoteStream>> remotes_;  // held by other nodes

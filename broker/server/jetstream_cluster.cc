@@ -8,6 +8,7 @@
 #include "broker/server/cluster_side.h"
 #include "broker/server/consumer_host.h"
 #include "broker/server/jetstream.h"
+#include "broker/server/leader_balance.h"
 #include "broker/server/replica_lives.h"
 
 namespace weir::server {
@@ -35,6 +36,7 @@ void JetStream::start_cluster() {
   quorum_watch_ = std::make_unique<QuorumWatch>(env_, *this);
   rehomer_ = std::make_unique<Rehomer>(env_, *this);
   asks_ = std::make_unique<ClusterAsks>(env_, *this);
+  balance_ = std::make_unique<LeaderBalance>(env_, *this);
   membership_->start();
   if (founding_.born) registrar_->start();
   reconcile();
@@ -62,12 +64,14 @@ void JetStream::peer_up(const cluster::NodeInfo& peer) {
   if (quorum_watch_) quorum_watch_->peer_up();
   if (rehomer_) rehomer_->look();
   if (state_check_) state_check_->peer_up(peer.id);
+  if (balance_) balance_->peer_up(peer.id);
 }
 
 void JetStream::peer_down(NodeId peer) {
   if (membership_) membership_->peer_down(peer);
   host_->peer_alive(peer, false);
   if (quorum_watch_) quorum_watch_->peer_down();
+  if (balance_) balance_->peer_down(peer);
 }
 
 void JetStream::fetch_meta(NodeId from, const raft::SnapshotMeta&) {
@@ -220,6 +224,7 @@ void JetStream::reconcile() {
   renewals_->work();
   lost_->work();
   state_check_->work();
+  balance_->work();
   reconcile_timer_ = env_.loop.at(env_.clock.now() + kReconcilePeriod, [this] { reconcile(); });
 }
 

@@ -63,6 +63,7 @@ enum class Method : std::uint16_t {
   kUsage = 9,         // what an account stores and has there: server/cluster_asks
   kRenew = 11,        // a node gives up a replica of its own for a new one: server/renewals
   kLost = 12,         // a replica has no state and nobody to get one from: server/lost_streams
+  kRoom = 13,         // how much a node may store and stores; nothing is answered: server/rooms
   kGroupsSafe = 10,   // which groups led there go on without the node that asks: server/cluster_asks
 };
 

@@ -107,14 +107,15 @@ class Chooser {
   }
 
   std::vector<const PlaceNode*> ranked() {
-    using Rank = std::tuple<bool, bool, std::size_t, std::uint64_t, std::size_t, std::uint64_t>;
+    using Rank = std::tuple<bool, bool, bool, std::size_t, std::uint64_t, std::size_t, std::uint64_t>;
     Prng prng(ask_.seed);
     std::vector<std::pair<Rank, const PlaceNode*>> all;
     bool several = ask_.config.num_replicas > 1;
     for (const PlaceNode& n : ask_.nodes) {
       std::uint64_t toss = prng.next();
       if (!fits(n)) continue;
-      all.push_back({{!n.online, !holds(ask_.prefer, n.id), several ? n.replicated : n.streams,
+      bool tight = ask_.config.storage == api::Storage::kMemory ? n.memory_tight : n.file_tight;
+      all.push_back({{!n.online, !holds(ask_.prefer, n.id), tight, several ? n.replicated : n.streams,
                       UINT64_MAX - free_bytes(n), n.streams, toss},
                      &n});
     }

@@ -1,7 +1,8 @@
 // broker/cluster/placement.h - which nodes hold a stream.
 //
 // Room:    pure. The leader of the meta group asks; the answer goes into a command.
-// Order:   nodes that can be reached first; then fewest replicas (of replicated streams for a replicated
+// Order:   nodes that can be reached first; then those that have more than a little room; then fewest
+// replicas (of replicated streams for a replicated
 //          stream, of all for R1), then most free space of the kind asked for, then a seeded toss.
 //          nats-server lets free space decide for R1; then a node with a larger disk gets every stream
 //          until it is no larger.
@@ -25,11 +26,12 @@ struct PlaceNode {
   std::string cluster;
   std::vector<std::string> tags;  // lower case
   bool jetstream = true;
-  bool known = true;                             // its figures below were heard since this leader began
-  bool online = true;                            // a link to it stands
-  std::uint64_t file_free = 0, memory_free = 0;  // bytes: limit less what is used or reserved
-  std::size_t streams = 0;                       // replicas
-  std::size_t replicated = 0;                    // of these: of streams with more than one
+  bool known = true;                              // its figures below were heard since this leader began
+  bool online = true;                             // a link to it stands
+  std::uint64_t file_free = 0, memory_free = 0;   // bytes: limit less what is used or reserved
+  bool file_tight = false, memory_tight = false;  // little of the limit is left
+  std::size_t streams = 0;                        // replicas
+  std::size_t replicated = 0;                     // of these: of streams with more than one
 };
 
 struct PlaceRules {

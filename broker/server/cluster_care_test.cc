@@ -1,6 +1,7 @@
 // What nodes of a cluster do unasked: spread leaderships, tell each other what room they have, say when
 // groups are without a leader.
 #include "broker/server/cluster_world.h"
+#include "broker/server/rooms.h"
 
 namespace weir::server {
 namespace {
@@ -87,6 +88,79 @@ TEST(LeaderCare, ANodeInLameDuckModeIsGivenNothing) {
   w[2].node->lame_duck([] {});
   w.run(kMinute);
   EXPECT_EQ(w.leads(c, kStreams)["n3"], 0);
+}
+
+// ---- room --------------------------------------------------------------------------------------
+
+TEST(NodeRooms, WhatIsStoredOrReservedIsNotFree) {
+  cluster::PlaceNode n;
+  NodeRoom room{1000, 300, 500, 10};
+  jetstream::MetaLoad load;
+  load.reserved_file = 200;
+  load.reserved_memory = 460;
+  set_room(n, room, load);
+  EXPECT_EQ(n.file_free, 700u);
+  EXPECT_EQ(n.memory_free, 40u);
+  EXPECT_FALSE(n.file_tight);
+  EXPECT_TRUE(n.memory_tight);
+  load.reserved_file = 2000;
+  set_room(n, room, load);
+  EXPECT_EQ(n.file_free, 0u);
+}
+
+TEST(NodeRooms, AStreamGoesWhereThereIsRoom) {
+  World w;
+  for (std::size_t i = 0; i < 3; ++i) w[i].options.jetstream.max_file_store = (i == 1 ? 8 : 1) << 20;
+  w[0].options.jetstream.max_memory_store = 32 << 20;
+  w[1].options.jetstream.max_memory_store = w[2].options.jetstream.max_memory_store = 1 << 20;
+  w.start();
+  w.run(kSecond);
+  for (std::size_t i = 0; i < 3; ++i) {
+    ClusterClient c(w, i);
+    ASSERT_TRUE(c.login());
+    std::string name = "S" + std::to_string(i);
+    EXPECT_EQ(c.create_stream(name, 1, ",\"max_bytes\":2000000"), "");
+    EXPECT_EQ(w.leader_of(c, name), "n2");
+    EXPECT_EQ(c.create_stream("M" + std::to_string(i), 1, ",\"max_bytes\":9000000,\"storage\":\"memory\""),
+              "");
+    EXPECT_EQ(w.leader_of(c, "M" + std::to_string(i)), "n1");
+    auto full = c.request("$JS.API.STREAM.CREATE.X", "{\"name\":\"X\",\"max_bytes\":9000000}");
+    EXPECT_EQ(c.error_of(full), "10005");
+    EXPECT_EQ(text_at(full, "error.description"), "no suitable peers for placement, insufficient storage");
+    EXPECT_EQ(c.create_stream("X", 3, ",\"max_bytes\":2000000"), "10005") << "on one node only";
+  }
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S9", 1, ",\"max_bytes\":3000000"), "10005") << "six of eight are reserved";
+  auto larger = c.request("$JS.API.STREAM.UPDATE.S1",
+                          "{\"name\":\"S1\",\"subjects\":[\"S1.>\"],\"max_bytes\":5000000}");
+  EXPECT_EQ(c.error_of(larger), "10047");
+  larger = c.request("$JS.API.STREAM.UPDATE.S1",
+                     "{\"name\":\"S1\",\"subjects\":[\"S1.>\"],\"max_bytes\":3000000}");
+  EXPECT_EQ(c.error_of(larger), "");
+}
+
+TEST(NodeRooms, WhatIsStoredElsewhereCounts) {
+  World w(3, 7);
+  for (std::size_t i = 0; i < 3; ++i) w[i].options.jetstream.max_file_store = 4 << 20;
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  // Without a limit nothing is reserved; n3 is nearly full of it.
+  EXPECT_EQ(c.create_stream("F", 1, ",\"placement\":{\"tags\":[\"rack:3\"]}"), "");
+  std::string big(100'000, 'x');
+  for (int i = 0; i < 38; ++i) EXPECT_EQ(c.publish("F.a", big), i + 1);
+  for (int i = 0; i < 3; ++i) {
+    // The others have as many streams or more, and yet n3 is the last choice.
+    EXPECT_EQ(c.create_stream("A" + std::to_string(i), 1, ",\"placement\":{\"tags\":[\"rack:1\"]}"), "");
+    EXPECT_EQ(c.create_stream("B" + std::to_string(i), 1, ",\"placement\":{\"tags\":[\"rack:2\"]}"), "");
+  }
+  w.run(6 * kSecond);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(c.create_stream("S" + std::to_string(i), 1), "");
+    EXPECT_NE(w.leader_of(c, "S" + std::to_string(i)), "n3");
+  }
+  EXPECT_EQ(c.create_stream("X", 1, ",\"max_bytes\":1000000,\"placement\":{\"tags\":[\"rack:3\"]}"), "10005");
 }
 
 }  // namespace

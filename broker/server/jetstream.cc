@@ -10,6 +10,7 @@
 #include "broker/server/group_view.h"
 #include "broker/server/leader_balance.h"
 #include "broker/server/replica_lives.h"
+#include "broker/server/rooms.h"
 
 namespace weir::server {
 
@@ -37,6 +38,7 @@ JetStream::~JetStream() {
   env_.loop.cancel(disk_timer_);
   env_.loop.cancel(reconcile_timer_);
   asks_.reset();
+  rooms_.reset();
   rehomer_.reset();
   quorum_watch_.reset();
   registrar_.reset();
@@ -463,6 +465,9 @@ void JetStream::update_stream(Account& account, const api::StreamConfig& config,
   std::vector<NodeId> nodes;
   const MetaStream* now = meta_->state().find(account.name, config.name);
   if (js_.cluster && now) {
+    bool file = config.storage == api::Storage::kFile;
+    auto full = file ? api::ErrCode::kStorageResourcesExceeded : api::ErrCode::kMemoryResourcesExceeded;
+    if (!rooms_->may_grow(*now, config)) return fail_meta(api::make_error(full), std::move(done));
     std::vector<NodeId> current;
     for (NodeId peer : now->peers) current.push_back(node_of(peer));
     NodeId leader = js_.cluster->leader_of(now->group);

@@ -10,6 +10,7 @@
 #include "broker/server/jetstream.h"
 #include "broker/server/leader_balance.h"
 #include "broker/server/replica_lives.h"
+#include "broker/server/rooms.h"
 
 namespace weir::server {
 
@@ -37,6 +38,7 @@ void JetStream::start_cluster() {
   rehomer_ = std::make_unique<Rehomer>(env_, *this);
   asks_ = std::make_unique<ClusterAsks>(env_, *this);
   balance_ = std::make_unique<LeaderBalance>(env_, *this);
+  rooms_ = std::make_unique<Rooms>(env_, *this);
   membership_->start();
   if (founding_.born) registrar_->start();
   reconcile();
@@ -65,6 +67,7 @@ void JetStream::peer_up(const cluster::NodeInfo& peer) {
   if (rehomer_) rehomer_->look();
   if (state_check_) state_check_->peer_up(peer.id);
   if (balance_) balance_->peer_up(peer.id);
+  if (rooms_) rooms_->peer_up(peer.id);
 }
 
 void JetStream::peer_down(NodeId peer) {
@@ -72,6 +75,7 @@ void JetStream::peer_down(NodeId peer) {
   host_->peer_alive(peer, false);
   if (quorum_watch_) quorum_watch_->peer_down();
   if (balance_) balance_->peer_down(peer);
+  if (rooms_) rooms_->peer_down(peer);
 }
 
 void JetStream::fetch_meta(NodeId from, const raft::SnapshotMeta&) {
@@ -225,6 +229,7 @@ void JetStream::reconcile() {
   lost_->work();
   state_check_->work();
   balance_->work();
+  rooms_->work();
   reconcile_timer_ = env_.loop.at(env_.clock.now() + kReconcilePeriod, [this] { reconcile(); });
 }
 
@@ -292,9 +297,7 @@ std::vector<cluster::PlaceNode> JetStream::place_nodes() const {
     n.jetstream = node.jetstream;
     n.online = id == js_.self || js_.cluster->connected(id);
     auto load = meta_->state().load(id);
-    // Limits of other nodes are not told yet: what is reserved there stands for what is used.
-    n.file_free = js_.file_bytes_max - std::min(js_.file_bytes_max, load.reserved_file);
-    n.memory_free = js_.memory_bytes_max - std::min(js_.memory_bytes_max, load.reserved_memory);
+    set_room(n, rooms_->of(id), load);
     n.streams = load.streams;
     n.replicated = load.replicated;
     out.push_back(std::move(n));

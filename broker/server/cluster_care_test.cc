@@ -163,5 +163,51 @@ TEST(NodeRooms, WhatIsStoredElsewhereCounts) {
   EXPECT_EQ(c.create_stream("X", 1, ",\"max_bytes\":1000000,\"placement\":{\"tags\":[\"rack:3\"]}"), "10005");
 }
 
+// ---- who has no leader -------------------------------------------------------------------------
+
+TEST(LeaderWatchLines, GroupsAndTheMetaGroupLoseAndFindTheirLeaders) {
+  World w;
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  EXPECT_EQ(c.publish("S.a"), 1);
+  w.run(5 * kSecond);
+  EXPECT_EQ(w.lines(0, "leader"), 0u) << "nothing to say while all is well";
+  w[1].kill();
+  w.run(15 * kSecond);
+  EXPECT_EQ(w.lines(0, "with no leader"), 0u) << "another took over at once";
+  w[2].kill();
+  w.run(20 * kSecond);
+  EXPECT_EQ(w.lines(0, "stream with no leader for 5s: A/S (group 2), 1 of 3 voters are reached: n1"), 1u);
+  EXPECT_EQ(w.lines(0, "the meta group has lost its majority: 1 of 3 voters are reached: n1"), 1u);
+  EXPECT_EQ(w.lines(0, "the meta group has had no leader for "), 1u);
+  w.start(1);
+  w.run(15 * kSecond);
+  EXPECT_EQ(w.lines(0, "stream with a leader again: A/S (group 2): n"), 1u);
+  EXPECT_EQ(w.lines(0, "the meta group has its majority again: 2 of 3 voters are reached"), 1u);
+  EXPECT_EQ(w.lines(0, "the meta group has a leader again, n"), 1u);
+}
+
+TEST(LeaderWatchLines, ManyGroupsAreOneLine) {
+  World w;
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  for (int i = 0; i < 40; ++i) EXPECT_EQ(c.create_stream("S" + std::to_string(i), 3), "");
+  w.run(5 * kSecond);
+  w[1].kill();
+  w[2].kill();
+  w.run(20 * kSecond);
+  std::size_t lost = w.lines(0, "with no leader for 5s");
+  EXPECT_GE(lost, 1u);
+  EXPECT_LE(lost, 6u);
+  EXPECT_TRUE(w[0].log.contains("streams with no leader for 5s, among them A/S"));
+  w.start(1);
+  w.run(20 * kSecond);
+  EXPECT_GE(w.lines(0, "with a leader again"), 1u);
+  EXPECT_LE(w.lines(0, "with a leader again"), 6u);
+}
+
 }  // namespace
 }  // namespace weir::server

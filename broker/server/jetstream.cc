@@ -9,6 +9,7 @@
 #include "broker/server/consumer_host.h"
 #include "broker/server/group_view.h"
 #include "broker/server/leader_balance.h"
+#include "broker/server/leader_watch.h"
 #include "broker/server/replica_lives.h"
 #include "broker/server/rooms.h"
 

@@ -37,6 +37,7 @@
 namespace weir::server {
 
 class LeaderBalance;
+class LeaderWatch;
 class Rooms;
 
 class JetStream final {
@@ -241,6 +242,7 @@ class JetStream final {
   std::unique_ptr<StateCheck> state_check_;
   std::unique_ptr<ClusterAsks> asks_;
   std::unique_ptr<LeaderBalance> balance_;
+  std::unique_ptr<LeaderWatch> leader_watch_;
   std::unique_ptr<Rooms> rooms_;
   std::uint64_t boot_ = 0;
   std::map<GroupId, std::unique_ptr<StreamHost>> streams_;

@@ -9,6 +9,7 @@
 #include "broker/server/consumer_host.h"
 #include "broker/server/jetstream.h"
 #include "broker/server/leader_balance.h"
+#include "broker/server/leader_watch.h"
 #include "broker/server/replica_lives.h"
 #include "broker/server/rooms.h"
 
@@ -38,6 +39,7 @@ void JetStream::start_cluster() {
   rehomer_ = std::make_unique<Rehomer>(env_, *this);
   asks_ = std::make_unique<ClusterAsks>(env_, *this);
   balance_ = std::make_unique<LeaderBalance>(env_, *this);
+  leader_watch_ = std::make_unique<LeaderWatch>(env_, *this);
   rooms_ = std::make_unique<Rooms>(env_, *this);
   membership_->start();
   if (founding_.born) registrar_->start();
@@ -229,6 +231,7 @@ void JetStream::reconcile() {
   lost_->work();
   state_check_->work();
   balance_->work();
+  leader_watch_->work();
   rooms_->work();
   reconcile_timer_ = env_.loop.at(env_.clock.now() + kReconcilePeriod, [this] { reconcile(); });
 }

@@ -184,6 +184,27 @@ void write_peers(JsonWriter& w, const std::vector<PeerInfo>& peers) {
   w.end_array();
 }
 
+static void write_desired(JsonWriter& w, const DesiredCluster& d) {
+  w.begin_object("desired");
+  w.field_if("name", d.name);
+  w.begin_array("replicas");
+  for (const PeerInfo& p : d.replicas) {
+    w.begin_object();
+    w.field("name", p.name);
+    w.field("peer", p.peer);
+    w.end_object();
+  }
+  w.end_array();
+  w.begin_object("origin");
+  w.field("replicas", d.origin_replicas);
+  if (d.origin_placement) {
+    w.key("placement");
+    write_placement(w, *d.origin_placement);
+  }
+  w.end_object();
+  w.end_object();
+}
+
 void write_cluster_info(JsonWriter& w, const ClusterInfo& c) {
   w.begin_object();
   w.field_if("name", c.name);
@@ -196,6 +217,7 @@ void write_cluster_info(JsonWriter& w, const ClusterInfo& c) {
     w.key("replicas");
     write_peers(w, c.replicas);
   }
+  if (c.desired) write_desired(w, *c.desired);
   w.end_object();
 }
 

@@ -79,6 +79,14 @@ struct PeerInfo {
   bool pending = false;   // assigned, not yet a member
 };
 
+/// Where a stream is going while its replicas change, and where it was.
+struct DesiredCluster {
+  std::string name;
+  std::vector<PeerInfo> replicas;  // name and peer only; all of them
+  std::int64_t origin_replicas = 0;
+  std::optional<Placement> origin_placement;
+};
+
 struct ClusterInfo {
   std::string name;
   std::string raft_group;
@@ -87,6 +95,7 @@ struct ClusterInfo {
   bool system_account = false;
   std::string traffic_account;
   std::vector<PeerInfo> replicas;  // without the leader
+  std::optional<DesiredCluster> desired = std::nullopt;
 };
 
 struct LostData {

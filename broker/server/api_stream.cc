@@ -5,6 +5,8 @@
 #include "broker/api/stream_check.h"
 #include "broker/api/unsupported.h"
 #include "broker/server/api_server.h"
+#include "broker/server/cluster_side.h"
+#include "broker/server/group_view.h"
 #include "broker/server/version.h"
 
 namespace weir::server {
@@ -26,6 +28,18 @@ api::StreamInfo ApiServer::shown(const StreamHost& stream) const {
   api::add_reply_metadata(info.config.metadata, kCompatVersion, kApiLevel);
   // Without a cluster only STREAM.INFO names a leader; clients compare the answers of create and info.
   if (options_.cluster.name.empty()) info.cluster.reset();
+  const auto* s = js_.meta().state().find(stream.group_id());
+  if (!s || s->origin.nodes.empty() || !info.cluster) return info;
+  // nats CLI calls off only what is shown to be under way.
+  auto& desired = info.cluster->desired.emplace();
+  desired.name = info.cluster->name;
+  for (NodeId replica : s->peers) {
+    auto& peer = desired.replicas.emplace_back();
+    peer.name = js_.context().cluster->name_of(replica);
+    peer.peer = peer_text(replica);
+  }
+  desired.origin_replicas = s->origin.replicas;
+  desired.origin_placement = s->origin.placement;
   return info;
 }
 

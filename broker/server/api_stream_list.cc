@@ -48,7 +48,7 @@ void ApiServer::stream_info(ApiRequest& r) {
   StreamHost* host = stream_or_fail(r, kType, 2);
   if (!host) return;
   api::StreamInfo info = shown(*host);
-  info.cluster = host->cluster_info();
+  if (!info.cluster) info.cluster = host->cluster_info();
   if (q.deleted_details) {
     for (StreamSeq seq : host->store().deleted(kDeletedDetails)) info.state.deleted.push_back(seq.v);
   }

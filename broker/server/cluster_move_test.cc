@@ -65,15 +65,20 @@ TEST(ClusterMove, AMoveIsCalledOffWhileANewNodeIsDown) {
     auto r = c.request("$JS.API.STREAM.UPDATE.S", placed("S", 3, kLast));
     ASSERT_EQ(c.error_of(r), "");
     EXPECT_EQ(c.publish("S.a"), 21);
+    EXPECT_EQ(text_at(c.request("$JS.API.STREAM.INFO.S"), "cluster.desired.origin.replicas"), "3");
     w.run(7 * kSecond);
     EXPECT_EQ(c.publish("S.a"), 22);
     r = c.request("$JS.API.STREAM.CANCEL_MOVE.S");
     EXPECT_EQ(c.error_of(r), "");
     EXPECT_EQ(text_at(r, "type"), "io.nats.jetstream.api.v1.stream_cancel_move_response");
     EXPECT_EQ(text_at(r, "config.placement.tags.0"), "!rack:4");
+    EXPECT_EQ(text_at(r, "cluster.desired.origin.replicas"), "3");
+    EXPECT_EQ(text_at(r, "cluster.desired.origin.placement.tags.0"), "!rack:4");
+    EXPECT_EQ(text_at(r, "cluster.desired.replicas.0.name").substr(0, 1), "n");
     EXPECT_TRUE(w.eventually([&] { return home_of(c, "S") == "n1 n2 n3"; })) << home_of(c, "S");
     EXPECT_TRUE(
         w.eventually([&] { return c.error_of(c.request("$JS.API.STREAM.CANCEL_MOVE.S")) == "10129"; }));
+    EXPECT_EQ(at(c.request("$JS.API.STREAM.INFO.S"), "cluster.desired"), nullptr);
     EXPECT_EQ(c.publish("S.a"), 23);
     // The new nodes come back to a stream that they are no part of.
     w.net.heal_all();

@@ -20,6 +20,7 @@ using jetstream::MetaStream;
 
 namespace {
 constexpr Nanos kReconcilePeriod = 200 * kMillisecond;
+constexpr std::uint64_t kNoteAgain = 10;  // of those periods
 constexpr Nanos kMetaStateTimeout = 10 * kSecond;
 }  // namespace
 
@@ -220,11 +221,15 @@ bool JetStream::as_wanted(StreamHost& host, const MetaStream& s) const {
 
 void JetStream::reconcile() {
   std::vector<GroupId> work(unsettled_.begin(), unsettled_.end());
+  auto turn = static_cast<std::uint64_t>(env_.clock.now().ns / kReconcilePeriod);
   for (GroupId group : work) {
     StreamHost* host = find(group);
     const MetaStream* s = meta_->state().find(group);
     bool leads = host && s && host->group().leading();
-    if (!leads || as_wanted(*host, *s)) unsettled_.erase(group);
+    bool noted = leads && host->machine().config_revision() >= std::max(s->revision, s->peers_revision);
+    // What was proposed may have been refused, or is still on its way.
+    if (leads && !noted && turn % kNoteAgain == group.v % kNoteAgain) propose_config(*host, *s);
+    if (!leads || (as_wanted(*host, *s) && noted)) unsettled_.erase(group);
   }
   rehomer_->work();
   renewals_->work();

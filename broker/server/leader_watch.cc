@@ -12,6 +12,7 @@ namespace weir::server {
 namespace {
 constexpr Nanos kPeriod = kSecond;
 constexpr Nanos kPatience = 5 * kSecond;
+constexpr Nanos kShort = 3 * kSecond;  // links need a moment when a node starts
 constexpr std::size_t kNamed = 3;
 
 std::string name_of(const StreamHost& s) {
@@ -56,11 +57,14 @@ void LeaderWatch::look_at_meta() {
                   reach_of(group, cluster) + "; streams can be used, not created or changed");
   }
   bool majority = has_quorum(group, cluster);
-  if (majority == !majority_lost_) return;
-  majority_lost_ = !majority;
-  if (majority_lost_)
-    return env_.log.warn("the meta group has lost its majority: " + reach_of(group, cluster));
-  env_.log.info("the meta group has its majority again: " + reach_of(group, cluster));
+  if (majority || majority_.since.ns == 0) {
+    if (majority && majority_.told)
+      env_.log.info("the meta group has its majority again: " + reach_of(group, cluster));
+    majority_ = {majority ? Mono() : now};
+  } else if (!majority_.told && now - majority_.since >= kShort) {
+    majority_.told = true;
+    env_.log.warn("the meta group has lost its majority: " + reach_of(group, cluster));
+  }
 }
 
 void LeaderWatch::look_at_streams() {

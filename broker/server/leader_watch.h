@@ -4,7 +4,7 @@
 // Room:    shell. Thread: the shard. Owner: JetStream, in a cluster.
 // When:    a group whose replica here knows no leader for kPatience; said once, and once more when there is
 //          one again. What is gone meanwhile is not mentioned again. Of the meta group also whether a
-//          majority of it can be reached.
+//          majority of it can be reached, after kShort.
 // Sums:    more than kNamed groups at one look are one line: when a node with thousands of leaders dies
 //          nobody wants a line for each.
 #pragma once
@@ -39,8 +39,7 @@ class LeaderWatch {
   env::Env& env_;
   JetStream& js_;
   std::map<GroupId, Without> without_;
-  Without meta_;
-  bool meta_lost_ = false, majority_lost_ = false;
+  Without meta_, majority_;  // of the meta group
   Mono next_{};
 };
 

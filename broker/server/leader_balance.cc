@@ -12,7 +12,8 @@ namespace weir::server {
 using jetstream::MetaStream;
 
 namespace {
-constexpr Nanos kPeriod = 2 * kSecond;
+constexpr Nanos kPeriod = 2 * kSecond;  // while something is handed over
+constexpr Nanos kIdle = 10 * kSecond;   // a look at thousands of groups is some milliseconds
 constexpr Nanos kCalm = 5 * kSecond;    // without a link that came or went
 constexpr Nanos kYoung = 10 * kSecond;  // since the link came up
 constexpr Nanos kTryAgain = kMinute;
@@ -77,7 +78,10 @@ bool LeaderBalance::ready(GroupId id, NodeId node) const {
 void LeaderBalance::hand_over(const cluster::BalanceView& v) {
   auto chosen =
       cluster::balance_leaders(v, kAtOnce, [this](GroupId group, NodeId node) { return ready(group, node); });
-  if (chosen.empty()) return;
+  if (chosen.empty()) {
+    next_ = env_.clock.now() + kIdle;
+    return;
+  }
   auto shares = cluster::leader_shares(v);
   std::map<NodeId, std::size_t> given;
   for (const auto& [id, to] : chosen) {

@@ -1,8 +1,9 @@
 // broker/server/leader_balance.h - gives leaderships to nodes that lead too little, a few at a time.
 //
 // Room:    shell around cluster/leader_balance. Thread: the shard. Owner: JetStream, in a cluster.
-// When:    every two seconds, once no link came or went for a moment. A node whose link is young takes
-//          nothing yet, nor does one in lame duck mode, nor a replica that is behind.
+// When:    every ten seconds, every two while there is something to do, once no link came or went for a
+//          moment. A node whose link is young takes nothing yet, nor does one in lame duck mode, nor a
+//          replica that is behind.
 // Pace:    kAtOnce groups each time; a group that was tried is left alone for a minute.
 #pragma once
 

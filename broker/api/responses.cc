@@ -362,14 +362,8 @@ std::string encode_stream_create(const StreamInfo& info, bool did_create) {
   return r.done();
 }
 
-std::string encode_stream_update(const StreamInfo& info) {
-  Reply r(ReplyType::kStreamUpdate);
-  write_stream_info_fields(r.w, info);
-  return r.done();
-}
-
-std::string encode_stream_cancel_move(const StreamInfo& info) {
-  Reply r(ReplyType::kStreamCancelMove);
+std::string encode_stream_update(const StreamInfo& info, ReplyType type) {
+  Reply r(type);
   write_stream_info_fields(r.w, info);
   return r.done();
 }

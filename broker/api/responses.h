@@ -86,7 +86,6 @@ struct DesiredCluster {
   std::int64_t origin_replicas = 0;
   std::optional<Placement> origin_placement;
 };
-
 struct ClusterInfo {
   std::string name;
   std::string raft_group;
@@ -248,8 +247,7 @@ std::string encode_account_info(const AccountInfo& info);
 std::string encode_account_purge(bool initiated);
 /// STREAM.CREATE; `did_create` is false if the same stream was there already.
 std::string encode_stream_create(const StreamInfo& info, bool did_create);
-std::string encode_stream_update(const StreamInfo& info);
-std::string encode_stream_cancel_move(const StreamInfo& info);
+std::string encode_stream_update(const StreamInfo& info, ReplyType type = ReplyType::kStreamUpdate);
 /// STREAM.INFO; `paging` only when subjects were asked for.
 std::string encode_stream_info(const StreamInfo& info, const std::optional<Paging>& paging = {});
 std::string encode_stream_names(const std::vector<std::string>& names, const Paging& paging);

@@ -177,8 +177,7 @@ void ApiServer::stream_applied(ApiRequest& r) {
     return fail(r, type, api::make_error(ErrCode::kStreamOfflineReason, host->offline_reason()));
   }
   if (host && host->group().leading() && host->machine().config_revision() >= *revision) {
-    if (update) return reply(r, api::encode_stream_update(shown(*host)));
-    if (cancel) return reply(r, api::encode_stream_cancel_move(shown(*host)));
+    if (update || cancel) return reply(r, api::encode_stream_update(shown(*host), type));
     return reply(r, api::encode_stream_create(shown(*host), words[0] == "created"));
   }
   if (auto why = js_.offline_reason(r.account->name, r.subject)) {

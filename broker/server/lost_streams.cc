@@ -16,11 +16,14 @@ constexpr Nanos kPatience = 2 * kSecond;  // without a leader
 constexpr Nanos kSaidMax = 5 * kSecond;   // older words do not count
 constexpr Nanos kAskTimeout = 2 * kSecond;
 
-/// Ids that the meta group gave up never vote again.
+/// Ids that the meta group gave up never vote again. In a joint configuration both halves have to agree.
 bool majority_is_gone(const raft::ConfState& conf, const MetaStream& s) {
-  auto gone = std::count_if(conf.voters.begin(), conf.voters.end(),
-                            [&](NodeId voter) { return s.hosted_on(node_of(voter)) != voter; });
-  return static_cast<std::size_t>(gone) * 2 >= conf.voters.size();
+  auto gone = [&s](const std::vector<NodeId>& voters) {
+    auto n = std::count_if(voters.begin(), voters.end(),
+                           [&](NodeId voter) { return s.hosted_on(node_of(voter)) != voter; });
+    return !voters.empty() && static_cast<std::size_t>(n) * 2 >= voters.size();
+  };
+  return conf.voters.empty() || gone(conf.voters) || gone(conf.outgoing);
 }
 }  // namespace
 

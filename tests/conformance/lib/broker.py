@@ -127,6 +127,14 @@ class Broker:
     def log(self):
         return self.log_path.read_text(errors="replace")
 
+    def log_with(self, text, seconds=5):
+        """The log, once it has `text`, or as it is after that many seconds. A client may see the end of its
+        connection before the line about it is written."""
+        until = time.monotonic() + seconds
+        while text not in (log := self.log()) and time.monotonic() < until:
+            time.sleep(0.01)
+        return log
+
     def running(self):
         return self.process is not None and self.process.poll() is None
 

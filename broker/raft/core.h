@@ -85,6 +85,8 @@ class Core {
   bool lease_valid() const;
   /// The host need not tick this core until an input wakes it.
   bool asleep() const { return asleep_; }
+  /// transfer_leadership() is under way.
+  bool transferring() const { return transferee_ != NodeId{0}; }
   /// Lowest entry that a member which answers still needs; entries below may be compacted freely.
   RaftIndex needed_from() const;
   Role role() const { return role_; }

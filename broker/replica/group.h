@@ -85,6 +85,8 @@ class Group {
   /// when this replica does not lead or is stopped. Not refused for size until far above crowded(): acks,
   /// deletes and purges go on when new messages cannot (DESIGN 5).
   Result<raft::EntryId> propose(Bytes payload);
+  /// A transfer of the leadership is under way: propose() refuses until it ended.
+  bool transferring() const { return core_ && core_->transferring(); }
   /// More than limits::kInFlightBytesMax wait to be applied: take no new work from clients.
   bool crowded() const;
   /// Calls `done` with true once local state is as good as a linearizable read needs (at once under a

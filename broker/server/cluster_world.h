@@ -197,10 +197,12 @@ struct ClusterClient : TestClient {
                          ".>\"],\"num_replicas\":" + std::to_string(replicas) + more + "}");
     return error_of(v);
   }
-  std::string create_consumer(const std::string& stream, const std::string& name) {
+  /// `more`: further members of the configuration, each with a comma before it.
+  std::string create_consumer(const std::string& stream, const std::string& name,
+                              const std::string& more = "") {
     auto v = request("$JS.API.CONSUMER.CREATE." + stream + "." + name,
                      "{\"stream_name\":\"" + stream + "\",\"config\":{\"name\":\"" + name +
-                         "\",\"durable_name\":\"" + name + "\",\"ack_policy\":\"explicit\"}}");
+                         "\",\"durable_name\":\"" + name + "\",\"ack_policy\":\"explicit\"" + more + "}}");
     return error_of(v);
   }
 };

@@ -114,6 +114,7 @@ void ConsumerHost::pull(jetstream::PullRequest request) {
 }
 
 void ConsumerHost::ack(const jetstream::AckMessage& ack, const jetstream::PullRequest* next) {
+  if (refused_) return;  // of a delivery that may not count: no word about it
   leader_->on_ack(ack, now(), next);
   mark();
 }
@@ -151,7 +152,7 @@ void ConsumerHost::interest_changed() {
 void ConsumerHost::step() {
   queued_ = false;
   // What waits for a commit is bounded: the commit goes on from here.
-  if (held_.size() >= kHeldOutputsMax) return;
+  if (held_.size() >= kHeldOutputsMax || refused_) return;
   if (!stream_.may_deliver(*this)) return;
   std::function<bool(std::string_view)> has_interest = [this](std::string_view reply) {
     return stream_.account().sublist.has_interest(reply);
@@ -168,7 +169,8 @@ void ConsumerHost::carry_out(ConsumerOutput& out) {
         id_, out.progress,
         [self = std::weak_ptr<ConsumerHost*>(self_), number = out.progress_number](const Outcome& o) {
           auto host = self.lock();
-          if (host && *host && o.ok()) (*host)->committed(number);
+          if (!host || !*host) return;
+          o.ok() ? (*host)->committed(number) : (*host)->refused(o.error);
         });
   }
   for (auto& c : out.confirmations) confirmations_.push_back(std::move(c));
@@ -190,6 +192,15 @@ void ConsumerHost::carry_out(ConsumerOutput& out) {
   }
   if (out.more) mark();
   set_timer(out.next_deadline);
+}
+
+void ConsumerHost::refused(const api::ApiError& why) {
+  if (std::exchange(refused_, true)) return;
+  js_.env.log.info("stream " + stream_.name() + " consumer " + name_ +
+                   " starts again from what is committed: " + why.description);
+  held_.clear();
+  confirmations_.clear();
+  stream_.consumer_refused(id_);
 }
 
 void ConsumerHost::committed(std::uint64_t number) {

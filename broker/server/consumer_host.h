@@ -62,6 +62,7 @@ class ConsumerHost final : public session::Listener, public InterestWatcher {
   void send_status(const jetstream::StatusMessage& s);
   void send_advisories(const jetstream::ConsumerOutput& out);
   void committed(std::uint64_t number);
+  void refused(const api::ApiError& why);
   void set_timer(Mono at);
   void subscribe_flow_control();
   void watch_interest();
@@ -83,6 +84,7 @@ class ConsumerHost final : public session::Listener, public InterestWatcher {
   bool queued_ = false;
   bool deleting_ = false;
   bool ended_ = false;
+  bool refused_ = false;  // a record was: nothing is done until the stream starts this consumer anew
   std::optional<bool> push_interest_;  // as the leader was told
   std::string watched_;                // deliver subject in the account's watchers; empty = none
   std::uint64_t committed_ = 0;

@@ -1,6 +1,8 @@
 // Three whole nodes on a seeded network: what clients and operators see of a cluster.
 #include <algorithm>
+#include <set>
 
+#include "broker/proto/ack_subject.h"
 #include "broker/server/cluster_world.h"
 
 namespace weir::server {
@@ -325,6 +327,60 @@ TEST(NodeCluster, StepDownMovesLeadership) {
   EXPECT_TRUE(w.until([&] { return w.settled() && w.meta_leader(0) != meta; }));
 }
 
+// A transfer that comes to nothing: nothing is proposed while it lasts, so nothing may be delivered, or the
+// leader goes on with deliveries that no other replica will ever hear of.
+TEST(NodeCluster, ATransferThatFailsLosesNoDelivery) {
+  Site w;
+  w.start();
+  ClusterClient first(w, 0);
+  ASSERT_TRUE(first.login());
+  EXPECT_EQ(first.create_stream("S", 3), "");
+  EXPECT_EQ(first.create_consumer("S", "k", ",\"ack_wait\":1000000000"), "");
+  w.await_replicas(first, "S", 2);
+  std::size_t lead = w.leader_of(first, "S"), wanted = (lead + 1) % 3;
+  ClusterClient c(w, lead);
+  ASSERT_TRUE(c.login());
+  c.sub("box", "pull");
+  auto fetch = [&](ClusterClient& from, const std::string& batch) {
+    from.pub("$JS.API.CONSUMER.MSG.NEXT.S.k", "{\"batch\":" + batch + ",\"expires\":20000000000}", "box");
+    w.run(50 * kMillisecond);
+  };
+  w.net.partition(w[lead].options.host, w[wanted].options.host, env::testing::Cut::kFirstToSecond);
+  for (int i = 1; i <= 10; ++i) EXPECT_EQ(c.publish("S.a"), i);
+  std::string preferred = "{\"placement\":{\"preferred\":\"n" + std::to_string(wanted + 1) + "\"}}";
+  auto r = c.request("$JS.API.STREAM.LEADER.STEPDOWN.S", preferred);
+  EXPECT_EQ(text_at(r, "success"), "true") << c.error_of(r);
+  fetch(c, "5");
+  w.run(2 * kSecond);
+  fetch(c, "5");
+  ASSERT_EQ(w.leader_of(c, "S"), lead) << "the transfer was to fail";
+  std::vector<std::string> seen;
+  for (auto& m : c.take("pull")) {
+    if (m.reply.starts_with("$JS.ACK.")) seen.push_back(m.reply);
+  }
+  ASSERT_FALSE(seen.empty());
+  EXPECT_TRUE(c.ask(seen.back(), "+ACK"));
+  w.net.heal_all();
+  w.await_replicas(c, "S", 2);
+  w[lead].kill();
+  ClusterClient other(w, wanted);
+  ASSERT_TRUE(other.login());
+  other.sub("box", "pull");
+  std::set<std::uint64_t> again;
+  EXPECT_TRUE(w.eventually(
+      [&] {
+        fetch(other, "20");
+        for (auto& m : other.take("pull")) {
+          if (!m.reply.starts_with("$JS.ACK.")) continue;
+          again.insert(proto::parse_ack_subject(m.reply)->stream_seq.v);
+          other.ask(m.reply, "+ACK");
+        }
+        return again.size() == 9;
+      },
+      60 * kSecond))
+      << again.size() << " of the 9 that were not acknowledged";
+}
+
 TEST(NodeCluster, StepDownOfTheOnlyReplicaIsDoneAtOnce) {
   Site w;
   w.start();
@@ -336,6 +392,31 @@ TEST(NodeCluster, StepDownOfTheOnlyReplicaIsDoneAtOnce) {
   EXPECT_EQ(text_at(r, "success"), "true") << c.error_of(r);
   r = c.request("$JS.API.CONSUMER.LEADER.STEPDOWN.S.k", "{\"placement\":{\"preferred\":\"n2\"}}");
   EXPECT_EQ(text_at(r, "success"), "true") << c.error_of(r);
+}
+
+// A link may outlive a store that is gone by some seconds; two nodes with one name stay.
+TEST(NodeCluster, TwoNodesWithOneNameAreComplainedOf) {
+  Site w(4);
+  w[3].options.server_name = "n1";
+  for (std::size_t i = 0; i < 3; ++i) w.start(i);
+  ASSERT_TRUE(w.eventually([&] { return w.status(0, "/healthz") == 200; }));
+  w.start(3);
+  auto complaints = [&] {
+    std::size_t n = 0;
+    for (auto& node : w.nodes) {
+      for (const auto& line : node->log.lines())
+        n += line.text == "node n1 cannot register: another node of that name is connected";
+    }
+    return n;
+  };
+  w.run(10 * kSecond);
+  EXPECT_EQ(complaints(), 0u);
+  w.run(20 * kSecond);
+  EXPECT_EQ(complaints(), 1u);
+  w.run(kMinute);
+  EXPECT_EQ(complaints(), 2u);
+  EXPECT_EQ(w.status(3, "/healthz"), 503);
+  EXPECT_EQ(w.status(0, "/healthz"), 200);
 }
 
 TEST(NodeCluster, ANodeIsRemovedAndItsStreamsFindOthers) {

@@ -10,6 +10,7 @@ using jetstream::MetaNode;
 using jetstream::MetaOutcome;
 
 namespace {
+constexpr Nanos kRivalGrace = 15 * kSecond;  // links end sooner when the other side is silent
 constexpr Nanos kPeriod = 250 * kMillisecond;
 constexpr Nanos kAskTimeout = 2 * kSecond;
 
@@ -95,11 +96,22 @@ void Registrar::on_join(NodeId from, const Bytes& body, cluster::Mesh::Reply rep
   });
 }
 
+// The link of a store that is gone may take a while to be noticed: of a machine that lost its power nobody
+// hears an end.
+void Registrar::complain_of_rival(const Registration& r) {
+  Mono now = env_.clock.now();
+  if (rival_.id != r.id || now - rival_.last > kRivalGrace) rival_ = {r.id, now, now, Mono{}};
+  rival_.last = now;
+  if (now - rival_.first < kRivalGrace || (rival_.said.ns != 0 && now - rival_.said < kMinute)) return;
+  rival_.said = now;
+  env_.log.error("node " + r.name + " cannot register: another node of that name is connected");
+}
+
 void Registrar::propose(const Registration& r, UniqueFunction<void(Status)> done) {
   const MetaNode* same_name = meta_.state().find_node(r.name);
   NodeId replaces = same_name && same_name->id != r.id ? same_name->id : NodeId();
   if (replaces.v != 0 && (mesh_.peer(replaces) || replaces == self_.id)) {
-    env_.log.error("node " + r.name + " cannot register: another node of that name is connected");
+    complain_of_rival(r);
     return done(Error(Code::kExists, "another node has the name " + r.name));
   }
   // A node that an operator removed stays away until it is started again.

@@ -36,6 +36,7 @@ class Registrar {
   void work();
   void ask_to_join();
   void on_join(NodeId from, const Bytes& body, cluster::Mesh::Reply reply);
+  void complain_of_rival(const Registration& r);
   void propose(const Registration& r, UniqueFunction<void(Status)> done);
   void reconcile_meta();
   bool holds_streams(NodeId node) const;
@@ -48,6 +49,10 @@ class Registrar {
   Founders founders_;
   bool asking_ = false;
   std::size_t next_peer_ = 0;
+  struct Rival {  // the last one that asked for a name that is taken
+    NodeId id;
+    Mono first, last, said;
+  } rival_;
   env::TimerId timer_ = 0;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };

@@ -67,6 +67,11 @@ void StreamHost::leading(bool now) {
 }
 
 bool StreamHost::may_deliver(ConsumerHost&) {
+  // A record that is refused is one that consumers already count on.
+  if (group_.transferring()) {
+    ask_lead_later();
+    return false;
+  }
   if (group_.leads_for_sure()) return true;
   leads_for_sure();
   return false;
@@ -82,18 +87,48 @@ void StreamHost::leads_for_sure() {
     StreamHost& me = **host;
     me.asking_lead_ = false;
     if (!me.group_.leading()) return;
-    if (current) {
-      for (auto& [name, c] : me.consumers_) c->try_again();
-      return;
-    }
-    me.js_.env.loop.at(me.js_.env.clock.now() + kAskLeadAgain, [self] {
-      auto again = self.lock();
-      if (again && *again && (*again)->group_.leading()) (*again)->leads_for_sure();
-    });
+    if (!current) return me.ask_lead_later();
+    for (auto& [name, c] : me.consumers_) c->try_again();
   });
 }
 
+void StreamHost::ask_lead_later() {
+  if (asking_lead_) return;
+  asking_lead_ = true;
+  js_.env.loop.at(js_.env.clock.now() + kAskLeadAgain, [self = std::weak_ptr<StreamHost*>(self_)] {
+    auto host = self.lock();
+    if (!host || !*host) return;
+    (*host)->asking_lead_ = false;
+    if ((*host)->group_.leading()) (*host)->leads_for_sure();
+  });
+}
+
+void StreamHost::consumer_refused(std::uint32_t id) {
+  refused_consumers_[id] = pending_.empty() ? group_.applied() : pending_.back().id.index;
+  listed();
+}
+
+// What such a consumer did since is void. Not before all it had proposed earlier is applied: what was
+// acknowledged there may be confirmed.
+void StreamHost::restart_refused() {
+  for (auto it = refused_consumers_.begin(); it != refused_consumers_.end();) {
+    auto there = consumers_by_id_.find(it->first);
+    if (there != consumers_by_id_.end() && group_.applied() < it->second) {
+      ++it;
+      continue;
+    }
+    it = refused_consumers_.erase(it);
+    if (there == consumers_by_id_.end()) continue;
+    std::string name = there->second->name();
+    there->second->end(jetstream::ConsumerEnd::kLeadershipChange);
+    consumers_by_id_.erase(there);
+    consumers_.erase(name);
+    if (const auto* state = machine_->find_consumer(name)) start_consumer(*state);
+  }
+}
+
 void StreamHost::end_consumers(jetstream::ConsumerEnd why) {
+  refused_consumers_.clear();
   for (auto& [name, c] : consumers_) c->end(why);
   consumers_.clear();
   consumers_by_id_.clear();
@@ -234,6 +269,7 @@ void StreamHost::flush() {
   for (auto& [reply, error] : std::exchange(refusals_, {})) {
     js_.router.send(account_, reply, {}, api::encode_pub_ack_error(error, identity_.name));
   }
+  restart_refused();
   maybe_checkpoint(false);
 }
 
@@ -264,6 +300,7 @@ Status StreamHost::apply(RaftIndex index, Term term, const Bytes& payload, bool 
   }
   account_usage();
   if (group_.leading()) arm_tick();
+  if (!refused_consumers_.empty()) listed();
   // Followers, too: what they have not written into segments is memory, and the work of their next start.
   if (live && file_ && file_->unflushed_bytes() > js_.tuning.tail_bytes_max)
     js_.turn.streams.add(*this, queued_);

@@ -100,6 +100,9 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   /// No other node can lead this stream now: a consumer may deliver. If not, `consumer` is stepped again once
   /// that is known (a deposed leader must not deliver what was acknowledged to the next one, P4).
   bool may_deliver(ConsumerHost& consumer);
+  /// A record of a consumer was refused: it is started anew from what is applied, once that is all it
+  /// proposed before.
+  void consumer_refused(std::uint32_t id);
   const std::map<std::string, std::unique_ptr<ConsumerHost>, std::less<>>& consumers() const {
     return consumers_;
   }
@@ -139,6 +142,8 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   std::vector<store::CatalogEdit> machine_edits_gone() const;
   void end_consumers(jetstream::ConsumerEnd why);
   void leads_for_sure();
+  void ask_lead_later();
+  void restart_refused();
   void state_arrived(Result<StateFetch::Arrived> arrived);
   void switch_to(std::shared_ptr<StateFetch::Arrived> fresh, raft::SnapshotMeta at);
   void adopt(StateFetch::Arrived& fresh, const raft::SnapshotMeta& at);
@@ -179,7 +184,8 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   replica::Group group_;
   bool started_ = false;
   bool destroyed_ = false;
-  bool asking_lead_ = false;  // whether this replica still leads
+  bool asking_lead_ = false;                              // whether this replica still leads
+  std::map<std::uint32_t, RaftIndex> refused_consumers_;  // id -> applied before it may start again
   std::unordered_map<std::uint32_t, ConsumerHost*> consumers_by_id_;
   std::unique_ptr<StateFetch> fetch_;  // this replica is behind the log
   StateFetch::Half half_;              // of an attempt that was interrupted

@@ -205,6 +205,9 @@ class Core {
   void load_faults(const StartState& start);
   void tick_repair();
   void ask_repairs();
+  void ask_entries(NodeId node);
+  void fetch_compacted(NodeId to, EntryId id);
+  void repair_loaded(const LoadRequest& request, std::vector<Entry> entries);
   void on_fetch(const Message& m);
   void on_fetch_resp(Message& m);
   void repair(Entry entry);

@@ -221,19 +221,7 @@ void Core::send_snapshot(NodeId to, Progress& pr) {
 }
 
 void Core::entries_loaded(const LoadRequest& request, std::vector<Entry> entries) {
-  auto same = [&](const LoadRequest& r) { return r.peer == request.peer && r.from == request.from; };
-  if (request.repair) {
-    auto asked = std::find_if(repair_loads_.begin(), repair_loads_.end(), same);
-    if (halted_ || asked == repair_loads_.end()) return;
-    repair_loads_.erase(asked);
-    if (entries.size() != 1 || !log_.matches({entries[0].index, entries[0].term})) return;
-    Message m = make(MessageType::kFetchResp, request.peer);
-    m.index = entries[0].index;
-    m.log_term = entries[0].term;
-    m.entries = std::move(entries);
-    send(std::move(m));
-    return;
-  }
+  if (request.repair) return repair_loaded(request, std::move(entries));
   auto it = progress_.find(request.peer);
   if (halted_ || role_ != Role::kLeader || it == progress_.end() || !it->second.loading) return;
   Progress& pr = it->second;

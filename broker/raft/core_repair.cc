@@ -58,15 +58,19 @@ void Core::ask_repairs() {
       m.index = log_.last();
       send(std::move(m));
     }
-    std::size_t asked = 0;
-    for (const auto& [index, fault] : faults_) {
-      if (fault.writing) continue;
-      if (++asked > kRepairsAtOnce) break;
-      Message m = make(MessageType::kFetch, node);
-      m.index = index;
-      m.log_term = fault.term;
-      send(std::move(m));
-    }
+    ask_entries(node);
+  }
+}
+
+void Core::ask_entries(NodeId node) {
+  std::size_t asked = 0;
+  for (const auto& [index, fault] : faults_) {
+    if (fault.writing) continue;
+    if (++asked > kRepairsAtOnce) break;
+    Message m = make(MessageType::kFetch, node);
+    m.index = index;
+    m.log_term = fault.term;
+    send(std::move(m));
   }
 }
 
@@ -77,12 +81,7 @@ void Core::on_fetch(const Message& m) {
   resp.index = id.index;
   resp.log_term = id.term;
   if (id.index <= log_.base().index) {
-    resp.answer = FetchAnswer::kCompacted;
-    auto it = progress_.find(m.from);
-    if (role_ == Role::kLeader && it != progress_.end() && it->second.state != ProgressState::kSnapshot) {
-      it->second.active = true;
-      send_snapshot(m.from, it->second);
-    }
+    return fetch_compacted(m.from, id);
   } else if (!log_.matches(id)) {
     resp.answer = FetchAnswer::kNever;
     send_durably(std::move(resp));  // rests on this node's term being on disk
@@ -100,6 +99,40 @@ void Core::on_fetch(const Message& m) {
     return;
   }
   send(std::move(resp));
+}
+
+// Only a state can bring what no log has any more.
+void Core::fetch_compacted(NodeId to, EntryId id) {
+  Message resp = make(MessageType::kFetchResp, to);
+  resp.index = id.index;
+  resp.log_term = id.term;
+  resp.answer = FetchAnswer::kCompacted;
+  auto it = progress_.find(to);
+  if (role_ == Role::kLeader && it != progress_.end() && it->second.state != ProgressState::kSnapshot) {
+    it->second.active = true;
+    send_snapshot(to, it->second);
+  }
+  send(std::move(resp));
+}
+
+void Core::repair_loaded(const LoadRequest& request, std::vector<Entry> entries) {
+  auto asked = std::find_if(repair_loads_.begin(), repair_loads_.end(), [&](const LoadRequest& r) {
+    return r.peer == request.peer && r.from == request.from;
+  });
+  if (halted_ || asked == repair_loads_.end()) return;
+  repair_loads_.erase(asked);
+  // A journal may have let go of what this log still counts: after a restart it begins with what was there.
+  if (entries.empty()) {
+    auto term = log_.term_at(request.from);
+    if (term) fetch_compacted(request.peer, {request.from, *term});
+    return;
+  }
+  if (entries.size() != 1 || !log_.matches({entries[0].index, entries[0].term})) return;
+  Message m = make(MessageType::kFetchResp, request.peer);
+  m.index = entries[0].index;
+  m.log_term = entries[0].term;
+  m.entries = std::move(entries);
+  send(std::move(m));
 }
 
 void Core::on_fetch_resp(Message& m) {
@@ -130,7 +163,11 @@ void Core::repaired(RaftIndex index) {
   auto it = faults_.find(index);
   if (it == faults_.end() || !it->second.writing) return;
   faults_.erase(it);
-  if (faults_.empty()) ack_append(std::min(verified_, log_.last()));
+  if (faults_.empty()) return ack_append(std::min(verified_, log_.last()));
+  // What was asked for is here: the next ones at once, many as they may be. What gets no answer has its
+  // ticks.
+  bool busy = std::any_of(faults_.begin(), faults_.end(), [](const auto& f) { return f.second.writing; });
+  if (!busy && leader_ != NodeId{0}) ask_entries(leader_);
 }
 
 bool Core::droppable(RaftIndex index) const {

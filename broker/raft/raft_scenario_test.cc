@@ -275,7 +275,7 @@ bool Scenario::drive(const std::string& verb, const Words& words) {
     n.checkpoint(n.state().at.index.v);
     n.compact(RaftIndex{number(words.at(1))});
   } else if (verb == "install" || verb == "lose-install" || verb == "load") {
-    install(n, {verb});
+    install(n, words.size() > 1 ? Words{verb, words[1]} : Words{verb});
   } else if (verb == "alive") {
     bool alive = !has(words, "no");
     for (std::size_t i = 1; i < words.size(); ++i) {
@@ -293,7 +293,9 @@ bool Scenario::drive(const std::string& verb, const Words& words) {
 void Scenario::install(TestNode& n, const Words& words) {
   if (words[0] == "load") {
     std::vector<LoadRequest> loads = std::exchange(n.loads, {});
-    for (const LoadRequest& l : loads) n.core().entries_loaded(l, n.read(l.from, l.upto));
+    bool gone = has(words, "nothing");
+    for (const LoadRequest& l : loads)
+      n.core().entries_loaded(l, gone ? std::vector<Entry>() : n.read(l.from, l.upto));
     return;
   }
   if (!n.install) return;

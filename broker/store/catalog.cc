@@ -1,6 +1,7 @@
 #include "broker/store/catalog.h"
 
 #include <algorithm>
+#include <cstring>
 #include <deque>
 #include <utility>
 
@@ -45,6 +46,7 @@ class CatalogImpl final : public Catalog {
     std::uint64_t number = 0;
     std::unique_ptr<env::File> file;
     std::uint64_t size = 0;
+    std::uint64_t extent = 0;   // bytes that are there; zeros from `size` on
     std::uint64_t batches = 0;  // number of the last one
     std::uint64_t synced = 0;   // batch
   };
@@ -64,6 +66,9 @@ class CatalogImpl final : public Catalog {
   void apply(const CatalogEdit& e);
   std::vector<Commit> take_queue();
   static void add(BytesBuilder& out, LogFile& to, BatchKind kind, const Commit& c);
+  bool grown(LogFile& file, std::uint64_t need);
+  void grow(LogFile& file, std::uint64_t need, env::DiskDone done);
+  std::uint64_t queued_bytes() const;
   void write();
   void written(std::uint64_t batch, std::vector<env::DiskDone> dones, Status status);
   Status start_roll();
@@ -103,6 +108,7 @@ CatalogImpl::~CatalogImpl() {
   if (error_ || !primary_ || writing_ || primary_->batches == 0) return;
   BytesBuilder out;
   add(out, *primary_, BatchKind::kLive, Commit{});
+  if (!grown(*primary_, primary_->size + out.size())) return;
   primary_->file->write(primary_->size, {out.freeze()}, env::Sync::kNone, nullptr);
 }
 
@@ -182,9 +188,36 @@ void CatalogImpl::add(BytesBuilder& out, LogFile& to, BatchKind kind, const Comm
   append_batch(out, b);
 }
 
+// A file that ends within a step has lost its end (scan_catalog): nothing is written there before the step is
+// synced, and a copy does not count before its end is written.
+bool CatalogImpl::grown(LogFile& file, std::uint64_t need) {
+  file.extent = std::max(file.extent, file.size);
+  return need <= file.extent && file.extent % options_.grow_bytes == 0;
+}
+
+void CatalogImpl::grow(LogFile& file, std::uint64_t need, env::DiskDone done) {
+  std::uint64_t to = (need + options_.grow_bytes - 1) / options_.grow_bytes * options_.grow_bytes;
+  BytesBuilder zeros;
+  std::size_t size = static_cast<std::size_t>(to - file.extent);
+  std::memset(zeros.grow(size), 0, size);
+  file.file->write(file.extent, {zeros.freeze()}, env::Sync::kData, std::move(done));
+  file.extent = to;
+}
+
+/// What the queued commits need at most, with an end behind them.
+std::uint64_t CatalogImpl::queued_bytes() const {
+  std::uint64_t bytes = kCatalogAlign;
+  for (const Commit& c : queue_) bytes += kCatalogBatchHeader + c.body.size() + kCatalogAlign;
+  return bytes;
+}
+
 void CatalogImpl::write() {
   bool held = roll_ && roll_->phase >= Phase::kReady;  // the last step of a roll takes them along
   if (error_ || writing_ || !primary_ || queue_.empty() || held) return;
+  if (std::uint64_t need = primary_->size + queued_bytes(); !grown(*primary_, need)) {
+    writing_ = true;
+    return grow(*primary_, need, [this](Status s) { written(primary_->synced, {}, std::move(s)); });
+  }
   auto commits = take_queue();
   BytesBuilder out, mirror;
   std::vector<env::DiskDone> dones;
@@ -234,7 +267,8 @@ Status CatalogImpl::start_roll() {
   r.to.name = catalog_file_name(r.to.number);
   ASSIGN_OR_RETURN(r.to.file, disk_.open(dir_ + "/" + r.to.name, env::Open::kCreate));
   roll_ = std::move(r);
-  append_to_roll(encode_catalog_header(roll_->to.number, before_), env::Sync::kNone, nullptr);
+  append_to_roll(encode_catalog_header(roll_->to.number, before_, options_.grow_bytes), env::Sync::kNone,
+                 nullptr);
   return ok();
 }
 
@@ -269,7 +303,10 @@ void CatalogImpl::step_roll() {
       next(std::move(s));
     });
   } else if (roll_->phase == Phase::kReady && (!writing_ || waits_for_space())) {
-    finish_roll();
+    std::uint64_t need = roll_->to.size + queued_bytes();
+    if (grown(roll_->to, need)) return finish_roll();
+    roll_->writing = true;
+    grow(roll_->to, need + options_.grow_bytes, next);
   }
 }
 

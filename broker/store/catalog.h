@@ -8,8 +8,8 @@
 //           full copy when it outgrows the live data, and at each start; the newest complete file wins
 //           (name carries a number; new file + sync + sync_dir before the old one goes). Copies are
 //           written in chunks while commits go on; memory holds all keys and values.
-// Errors:   open: kCorrupt with file and offset (a bad batch that a later one promises, or a file
-//           that lost the end of its copy, is never cut; a tail that was never synced is), kUnsupported
+// Errors:   open: kCorrupt with file and offset (a bad batch that a later one promises, or a file that lost
+//           its end or that of its copy, is never cut; a tail that was never synced is), kUnsupported
 //           (a later format version), kIo.
 //           commit: an error is final for this catalog; every later commit fails too. A full disk is
 //           none: commits wait until retry() finds room for a new file. A roll that fails (no space
@@ -39,6 +39,7 @@ class Catalog {
   struct Options {
     std::uint64_t roll_bytes_min = 16u << 20;  // never roll a smaller log
     unsigned roll_ratio = 3;                   // roll when the log exceeds this many times the live bytes
+    std::uint32_t grow_bytes = 256u << 10;     // a file grows by that much at a time
   };
 
   virtual ~Catalog() = default;

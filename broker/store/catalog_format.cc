@@ -23,12 +23,13 @@ std::size_t aligned(std::size_t n) {
 
 }  // namespace
 
-Bytes encode_catalog_header(std::uint64_t number, std::uint64_t before) {
+Bytes encode_catalog_header(std::uint64_t number, std::uint64_t before, std::uint32_t step) {
   BytesBuilder b(kCatalogAlign);
   std::uint8_t* p = b.grow(kCatalogAlign);
   std::memset(p, 0, kCatalogAlign);
   std::memcpy(p, kFileMagic, 8);
   p[8] = kCatalogVersion;
+  put_u32(p + 12, step);
   put_u64(p + 16, number);
   put_u64(p + 24, before);
   put_u32(p + 60, crc32c({p, 60}));
@@ -107,6 +108,17 @@ std::optional<CatalogBatch> decode_batch(std::string_view bytes, std::uint64_t f
   return b;
 }
 
+namespace {
+
+/// What a power loss leaves of a step that was being added is zeros.
+bool cut_short(std::string_view bytes, std::uint32_t step) {
+  if (step == 0) return false;
+  std::string_view part = bytes.substr(bytes.size() - bytes.size() % step);
+  return std::any_of(part.begin(), part.end(), [](char c) { return c != 0; });
+}
+
+}  // namespace
+
 CatalogScan scan_catalog(std::string_view bytes, std::uint64_t file) {
   CatalogScan s;
   if (bytes.size() >= kCatalogAlign && std::memcmp(bytes.data(), kFileMagic, 8) == 0) {
@@ -114,6 +126,7 @@ CatalogScan scan_catalog(std::string_view bytes, std::uint64_t file) {
     s.has_header = get_u32(p + 60) == crc32c({p, 60}) && get_u64(p + 16) == file;
     s.version = p[8];
     s.before = get_u64(p + 24);
+    s.step = s.has_header ? get_u32(p + 12) : 0;
   }
   std::size_t at = std::min(kCatalogAlign, bytes.size());
   std::size_t size = 0;
@@ -132,6 +145,7 @@ CatalogScan scan_catalog(std::string_view bytes, std::uint64_t file) {
     auto b = decode_batch_header(bytes.substr(at), file, length);
     if (b && b->synced_through >= missing) s.damaged = true;
   }
+  if (s.complete && cut_short(bytes, s.step)) s.damaged = true;
   // The header is written and synced with the copy.
   if (s.complete && !s.has_header) s.damaged = true;
   return s;

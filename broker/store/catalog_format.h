@@ -36,8 +36,9 @@ struct CatalogBatch {
   std::string_view body;
 };
 
-/// Header of file `number`; `before` is the number of the file it was copied from, 0 for none.
-Bytes encode_catalog_header(std::uint64_t number, std::uint64_t before);
+/// Header of file `number`; `before` is the number of the file it was copied from, 0 for none. The file grows
+/// by `step` bytes at a time, zeros that are synced before anything is written there; 0: by what is written.
+Bytes encode_catalog_header(std::uint64_t number, std::uint64_t before, std::uint32_t step);
 
 /// Edits one after the other; appended to a body.
 void append_edit(BytesBuilder& body, const std::string& key, const std::string* value);
@@ -56,9 +57,10 @@ struct CatalogScan {
   bool has_header = false;
   std::uint8_t version = 0;
   std::uint64_t before = 0;
+  std::uint32_t step = 0;
   std::vector<CatalogBatch> batches;  // the valid ones from the beginning; bodies point into the bytes
   bool complete = false;              // kEnd is among them
-  bool damaged = false;               // bytes that had been synced are not valid
+  bool damaged = false;               // bytes that had been synced are not valid, or not there
   std::uint64_t bad_offset = 0;       // where reading stopped
 };
 CatalogScan scan_catalog(std::string_view bytes, std::uint64_t file);

@@ -35,9 +35,9 @@ std::string batch(BatchKind kind = BatchKind::kLive, std::uint64_t number = 3, s
 
 // Golden bytes: if one of these changes, the format version must change with it.
 TEST(CatalogFormat, GoldenFileHeader) {
-  EXPECT_EQ(hex(encode_catalog_header(9, 8).text()),
-            "574549524341540a0100000000000000090000000000000008000000000000000000000000000000"
-            "0000000000000000000000000000000000000000178afdb2");
+  EXPECT_EQ(hex(encode_catalog_header(9, 8, 0x40000).text()),
+            "574549524341540a0100000000000400090000000000000008000000000000000000000000000000"
+            "00000000000000000000000000000000000000005e7b50b7");
 }
 
 TEST(CatalogFormat, GoldenBatch) {
@@ -92,7 +92,7 @@ TEST(CatalogFormat, EditsMustFillTheBodyExactly) {
 }
 
 TEST(CatalogFormat, AScanTellsTornFromDamaged) {
-  std::string file(encode_catalog_header(9, 8).text());
+  std::string file(encode_catalog_header(9, 8, 0).text());
   file += batch(BatchKind::kCopy, 1, 0) + batch(BatchKind::kEnd, 2, 1) + batch(BatchKind::kLive, 3, 2);
   auto whole = scan_catalog(file, 9);
   EXPECT_TRUE(whole.has_header && whole.complete && !whole.damaged);

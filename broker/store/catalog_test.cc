@@ -17,7 +17,9 @@ using Content = std::map<std::string, std::string>;
 
 class Rig {
  public:
-  explicit Rig(std::uint64_t seed) : world(seed), prng(seed) { options.roll_bytes_min = 1500; }
+  explicit Rig(std::uint64_t seed) : world(seed), prng(seed) {
+    options.roll_bytes_min = 1500, options.grow_bytes = 1024;
+  }
 
   Status open() {
     auto c = Catalog::open(world.disk, world.log, "c", options);
@@ -156,6 +158,7 @@ TEST(Catalog, RollsWhenTheLogOutgrowsTheContent) {
 TEST(Catalog, ARollDoesNotHoldCommitsUp) {
   Rig rig(5);
   rig.options.roll_bytes_min = 6 << 20;
+  rig.options.grow_bytes = 256 << 10;
   ASSERT_TRUE(rig.open());
   for (int i = 0; i < 2000; ++i) rig.put("big" + std::to_string(i), std::string(1000, 'x'));
   ASSERT_TRUE(rig.settle());
@@ -206,7 +209,7 @@ TEST(Catalog, NoSpaceForACopyIsNoError) {
   for (int i = 0; i < 10; ++i) rig.put("k" + std::to_string(i), std::string(300, 'v'));
   ASSERT_TRUE(rig.settle());
   rig.world.loop.run_until_idle();
-  rig.world.disk.set_capacity(rig.world.disk.used_bytes() + 7000);
+  rig.world.disk.set_capacity(rig.world.disk.used_bytes() + 8200);
   for (int i = 0; i < 15; ++i) {
     rig.put("k" + std::to_string(i % 10), std::string(300, 'w'));
     ASSERT_TRUE(rig.settle()) << i;
@@ -283,7 +286,7 @@ TEST(Catalog, ALaterVersionIsRefusedAndForeignFilesAreLeftAlone) {
   EXPECT_EQ(*rig.world.disk.content("c/readme"), "mine");
   EXPECT_EQ(*rig.world.disk.content("c/00000000.cat"), "mine");
   std::string bytes = *rig.world.disk.content("c/00000001.cat");
-  Bytes golden = encode_catalog_header(1, 0);
+  Bytes golden = encode_catalog_header(1, 0, rig.options.grow_bytes);
   ASSERT_EQ(bytes.substr(0, golden.size()), golden.text());
   bytes[8] = 2;
   std::uint32_t crc = crc32c(as_span(std::string_view(bytes).substr(0, 60)));
@@ -309,6 +312,32 @@ TEST(Catalog, ALostFileIsNoEmptyCatalog) {
   auto s = rig.open();
   ASSERT_FALSE(s);
   EXPECT_EQ(s.error().code, Code::kCorrupt);
+}
+
+TEST(Catalog, AFileThatLostItsEndIsRefused) {
+  Rig base(10);
+  base.options.roll_bytes_min = 1 << 20;
+  ASSERT_TRUE(base.open());
+  ASSERT_TRUE(base.settle());
+  for (int i = 0; i < 60; ++i) base.put("k" + std::to_string(i), std::string(50, 'v'));
+  ASSERT_TRUE(base.settle());
+  base.die(Survivors::kAll);
+  std::string bytes = *base.world.disk.content("c/00000001.cat");
+  ASSERT_EQ(bytes.size() % base.options.grow_bytes, 0u);
+  std::size_t written = bytes.find_last_not_of('\0') + 1;
+  ASSERT_GT(written, 4 * base.options.grow_bytes);
+  for (std::size_t size = 1; size < bytes.size(); ++size) {
+    Rig rig(size);
+    rig.history = base.history;
+    rig.world.disk.put("c/00000001.cat", bytes.substr(0, size));
+    auto s = rig.open();
+    // At the end of a step nothing can be told, but by what a later batch promises.
+    if (size > base.options.grow_bytes && size < written && size % base.options.grow_bytes > 64) {
+      ASSERT_FALSE(s) << size;
+      ASSERT_EQ(s.error().code, Code::kCorrupt) << size;
+    }
+    ASSERT_TRUE(size < written || !s || rig.is_prefix(60)) << size;
+  }
 }
 
 TEST(Catalog, ReadErrorsAreErrors) {

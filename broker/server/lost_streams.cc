@@ -49,9 +49,16 @@ void LostStreams::work() {
     auto it = before.find(host->group_id());
     Mono since = it == before.end() ? now : it->second;
     leaderless_[host->group_id()] = since;
-    if (now - since >= kPatience && nothing_to_give(*host)) tell(host->group_id(), group.self());
+    if (now - since >= patience(*host) && nothing_to_give(*host)) tell(host->group_id(), group.self());
   }
   std::erase_if(empty_, [&](const auto& e) { return !js_.meta().state().find(e.first); });
+}
+
+// The only replica has nobody to wait for.
+Nanos LostStreams::patience(const StreamHost& host) const {
+  const MetaStream* s = js_.meta().state().find(host.group_id());
+  bool only = s && s->peers.size() == 1 && s->leaving.empty() && s->peers[0] == host.group().self();
+  return only && host.group().empty() ? 0 : kPatience;
 }
 
 bool LostStreams::nothing_to_give(const StreamHost& host) const {
@@ -68,8 +75,7 @@ void LostStreams::tell(GroupId group, NodeId replica) {
   BytesBuilder q;
   q.append_varint(group.v);
   q.append_u64(replica.v);
-  std::vector<Bytes> body;
-  body.push_back(q.freeze());
+  Bytes body = q.freeze();
   js_.context().cluster->mesh().ask(leader, cluster::Method::kLost, std::move(body), kAskTimeout,
                                     [](Result<Bytes>) {});  // it is told again
 }

@@ -29,6 +29,8 @@ class LostStreams {
   void work();
 
  private:
+  /// How long a replica without a leader waits before it says that it has nothing.
+  Nanos patience(const StreamHost& host) const;
   bool nothing_to_give(const StreamHost& host) const;
   void tell(GroupId group, NodeId replica);
   void on_told(NodeId from, const Bytes& body);

@@ -144,6 +144,11 @@ class Mesh {
   /// link, the link broke or `timeout` passed.
   virtual void ask(NodeId to, Method method, std::vector<Bytes> body, Nanos timeout, Answer done,
                    Lane lane = Lane::kRequests) = 0;
+  void ask(NodeId to, Method method, Bytes body, Nanos timeout, Answer done, Lane lane = Lane::kRequests) {
+    std::vector<Bytes> one;
+    one.push_back(std::move(body));
+    ask(to, method, std::move(one), timeout, std::move(done), lane);
+  }
   virtual void handle(Method method, Handler handler) = 0;
   /// A frame or body of `from` cannot be true: ends the link with a log line that says `why`, in a later
   /// turn. It is dialled again.

@@ -671,7 +671,7 @@ TEST(Mesh, QuestionsThatNobodyAnswers) {
   };
   w.up();
   Told late, broken, stopped;
-  w[1].mesh->ask(node_id(2), Method::kApi, {}, kSecond, late.hear());
+  w[1].mesh->ask(node_id(2), Method::kApi, Bytes(), kSecond, late.hear());
   w.time.run_for(999 * kMillisecond);
   EXPECT_EQ(late.times, 0);
   w.time.run_for(2 * kMillisecond);
@@ -680,7 +680,7 @@ TEST(Mesh, QuestionsThatNobodyAnswers) {
   w.time.run_for(kSecond);
   EXPECT_EQ(late.times, 1);
 
-  w[1].mesh->ask(node_id(2), Method::kApi, {}, kMinute, broken.hear());
+  w[1].mesh->ask(node_id(2), Method::kApi, Bytes(), kMinute, broken.hear());
   w.time.run_for(kSecond);
   ASSERT_TRUE(w.net.reset_one(w[1].host));
   w.time.run_for(100 * kMillisecond);
@@ -688,7 +688,7 @@ TEST(Mesh, QuestionsThatNobodyAnswers) {
   ASSERT_TRUE(w.wait_full());
   kept.at(1)(Bytes::copy_of("over a link that is no more"));
 
-  w[1].mesh->ask(node_id(2), Method::kApi, {}, kMinute, stopped.hear());
+  w[1].mesh->ask(node_id(2), Method::kApi, Bytes(), kMinute, stopped.hear());
   w.time.run_for(kSecond);
   w[1].mesh->stop();
   EXPECT_EQ(stopped.times, 0);
@@ -703,7 +703,7 @@ TEST(Mesh, QuestionWhenTheLaneIsFull) {
   w.up();
   EXPECT_TRUE(w[1].send(2, Lane::kRequests, std::string(32u << 20, 'x')));
   Told told;
-  w[1].mesh->ask(node_id(2), Method::kApi, {}, kSecond, told.hear());
+  w[1].mesh->ask(node_id(2), Method::kApi, Bytes(), kSecond, told.hear());
   w.time.run_for(100 * kMillisecond);
   EXPECT_EQ(told.text, "unavailable: the lane to that node is full");
 }

@@ -238,8 +238,7 @@ void ApiServer::gather_list(const ApiRequest& r, const std::vector<std::string>&
     q.append_string(r.account->name);
     q.append_varint(asked.size());
     for (const std::string& name : asked) q.append_string(name);
-    std::vector<Bytes> body;
-    body.push_back(q.freeze());
+    Bytes body = q.freeze();
     cluster.mesh().ask(node, cluster::Method::kStreamInfo, std::move(body), kInfoTimeout,
                        [g, finish](Result<Bytes> answer) {
                          if (answer) {

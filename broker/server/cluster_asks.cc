@@ -13,12 +13,6 @@ namespace {
 constexpr Nanos kTimeout = 2 * kSecond;
 constexpr Nanos kRefresh = kSecond;
 
-std::vector<Bytes> one(BytesBuilder& b) {
-  std::vector<Bytes> body;
-  body.push_back(b.freeze());
-  return body;
-}
-
 bool limited(const Account& a) {
   return a.jetstream &&
          (a.js_limits.max_store >= 0 || a.js_limits.max_memory >= 0 || a.js_limits.max_consumers >= 0);
@@ -92,7 +86,7 @@ void ClusterAsks::ask_usage(const std::string& account, std::function<void(const
   for (const auto& peer : peers) {
     BytesBuilder q;
     q.append_string(account);
-    mesh.ask(peer.id, cluster::Method::kUsage, one(q), kTimeout,
+    mesh.ask(peer.id, cluster::Method::kUsage, q.freeze(), kTimeout,
              [g, alive = std::weak_ptr<int>(alive_)](Result<Bytes> answer) {
                if (alive.expired()) return;
                if (answer) {
@@ -202,7 +196,7 @@ void ClusterAsks::safe_to_stop(std::function<void(std::vector<StopHindrance>)> d
 void ClusterAsks::ask_leader(NodeId leader, std::vector<GroupId> groups, std::shared_ptr<StopCheck> check) {
   ++check->open;
   js_.context().cluster->mesh().ask(
-      leader, cluster::Method::kGroupsSafe, {}, kTimeout,
+      leader, cluster::Method::kGroupsSafe, Bytes(), kTimeout,
       [this, leader, check, groups = std::move(groups),
        alive = std::weak_ptr<int>(alive_)](Result<Bytes> answer) {
         if (alive.expired()) return;

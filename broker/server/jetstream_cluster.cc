@@ -83,7 +83,7 @@ void JetStream::peer_down(NodeId peer) {
 
 void JetStream::fetch_meta(NodeId from, const raft::SnapshotMeta&) {
   js_.cluster->mesh().ask(
-      node_of(from), cluster::Method::kMetaState, {}, kMetaStateTimeout,
+      node_of(from), cluster::Method::kMetaState, Bytes(), kMetaStateTimeout,
       [this, alive = std::weak_ptr<int>(alive_)](Result<Bytes> answer) {
         if (alive.expired()) return;
         if (!answer) return meta_->install_failed();

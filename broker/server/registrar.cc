@@ -77,8 +77,7 @@ void Registrar::ask_to_join() {
     }
     to = peers[next_peer_++ % peers.size()].id;
   }
-  std::vector<Bytes> body;
-  body.push_back(encode_registration(self_));
+  Bytes body = encode_registration(self_);
   mesh_.ask(to, cluster::Method::kJoin, std::move(body), kAskTimeout,
             [done = std::move(done)](Result<Bytes> answer) mutable {
               done(answer ? ok() : Status(answer.error()));

@@ -12,7 +12,6 @@ using jetstream::MetaStream;
 
 namespace {
 constexpr std::size_t kAtOnce = 16;
-constexpr Nanos kAskTimeout = 2 * kSecond;
 }  // namespace
 
 void Rehomer::evacuate(NodeId node) {
@@ -100,11 +99,14 @@ void Rehomer::ask_members(const MetaStream& s, NodeId leader) {
   jetstream::MetaPeersCommand c;
   c.group = s.group;
   c.expected = s.peers_revision;
-  auto on_answer = [this, c, leaving = s.leaving, wanted = s.peers,
+  // Ends with the answer, or with a group that is gone before it.
+  std::shared_ptr<void> open(nullptr, [this, alive = std::weak_ptr<int>(alive_)](void*) {
+    if (!alive.expired()) --asking_;
+  });
+  ++asking_;
+  auto on_answer = [this, c, open, leaving = s.leaving, wanted = s.peers,
                     alive = std::weak_ptr<int>(alive_)](Result<Bytes> answer) {
-    if (alive.expired()) return;
-    --asking_;
-    if (!answer || !js_.meta().leading()) return;
+    if (alive.expired() || !answer || !js_.meta().leading()) return;
     auto conf = raft::decode_conf(answer->span());
     auto member = [&](NodeId replica) { return raft::is_member(*conf, replica); };
     if (!conf || std::any_of(leaving.begin(), leaving.end(), member)) return;
@@ -114,15 +116,7 @@ void Rehomer::ask_members(const MetaStream& s, NodeId leader) {
     js_.meta().propose([&](jetstream::EntryBuilder& b) { b.meta_release_peers(c); },
                        [](const jetstream::MetaOutcome&) {});
   };
-  ++asking_;
-  if (leader == js_.self()) return on_answer(StateServer::members(js_, s.group));
-  BytesBuilder q;
-  q.append_varint(s.group.v);
-  q.append_varint(s.peers_revision);
-  std::vector<Bytes> body;
-  body.push_back(q.freeze());
-  js_.context().cluster->mesh().ask(leader, cluster::Method::kGroupMembers, std::move(body), kAskTimeout,
-                                    std::move(on_answer));
+  StateServer::ask_members(js_, {s.group, leader, s.peers_revision}, std::move(on_answer));
 }
 
 }  // namespace weir::server

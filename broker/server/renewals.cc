@@ -14,12 +14,6 @@ using jetstream::MetaStream;
 namespace {
 constexpr Nanos kAskTimeout = 2 * kSecond;
 constexpr Nanos kAskAgain = kSecond;
-
-std::vector<Bytes> body_of(BytesBuilder& b) {
-  std::vector<Bytes> body;
-  body.push_back(b.freeze());
-  return body;
-}
 }  // namespace
 
 Renewals::Renewals(env::Env& env, JetStream& js) : env_(env), js_(js) {
@@ -60,7 +54,7 @@ void Renewals::ask(GroupId group, NodeId replica) {
   BytesBuilder q;
   q.append_varint(group.v);
   q.append_u64(replica.v);
-  js_.context().cluster->mesh().ask(leader, cluster::Method::kRenew, body_of(q), kAskTimeout,
+  js_.context().cluster->mesh().ask(leader, cluster::Method::kRenew, q.freeze(), kAskTimeout,
                                     [](Result<Bytes>) {});  // the meta state tells
 }
 
@@ -84,7 +78,7 @@ void Renewals::ask_for_meta() {
   BytesBuilder q;
   q.append_varint(jetstream::kMetaGroup.v);
   q.append_u64(js_.meta().self().v);
-  js_.context().cluster->mesh().ask(leader, cluster::Method::kRenew, body_of(q), kAskTimeout,
+  js_.context().cluster->mesh().ask(leader, cluster::Method::kRenew, q.freeze(), kAskTimeout,
                                     [this, alive = std::weak_ptr<int>(alive_)](Result<Bytes> answer) {
                                       if (alive.expired() || !answer || !js_.meta().group().needs_new_id())
                                         return;
@@ -137,11 +131,7 @@ void Renewals::propose(NodeId node, GroupId group, NodeId replica, cluster::Mesh
     if (!conf) return reply(conf.error());
     renew(c, *conf, std::move(reply));
   };
-  if (leader == js_.self()) return StateServer::ask_members(js_, group, std::move(decide));
-  BytesBuilder q;
-  q.append_varint(group.v);
-  js_.context().cluster->mesh().ask(leader, cluster::Method::kGroupMembers, body_of(q), kAskTimeout,
-                                    std::move(decide));
+  StateServer::ask_members(js_, {group, leader}, std::move(decide));
 }
 
 // One voter after the other: the next one when the last one's successor votes.

@@ -91,8 +91,7 @@ void Rooms::tell(NodeId peer) {
   BytesBuilder b;
   for (std::uint64_t v : {told_.file_max, told_.file_used, told_.memory_max, told_.memory_used})
     b.append_varint(v);
-  std::vector<Bytes> body;
-  body.push_back(b.freeze());
+  Bytes body = b.freeze();
   js_.context().cluster->mesh().ask(peer, cluster::Method::kRoom, std::move(body), kTimeout,
                                     [](Result<Bytes>) {});
 }

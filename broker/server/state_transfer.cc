@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kPageBytes = 512u << 10;
 constexpr std::size_t kPageMessages = 20'000;
 constexpr Nanos kTimeout = 5 * kSecond;
+constexpr Nanos kMembersTimeout = 2 * kSecond;
 }  // namespace
 
 // ---- answers ---------------------------------------------------------------------------------
@@ -61,7 +62,16 @@ void StateServer::group_members(const Bytes& body, cluster::Mesh::Reply reply) {
   const auto* s = js_.meta().state().find(group);
   if (!s || s->peers_revision < revision)
     return reply(Error(Code::kUnavailable, "that change of replicas is not known here yet"));
-  ask_members(js_, group, std::move(reply));
+  members_here(js_, group, std::move(reply));
+}
+
+void StateServer::ask_members(JetStream& js, const MembersAsked& asked, cluster::Mesh::Reply done) {
+  if (asked.leader == js.self()) return members_here(js, asked.group, std::move(done));
+  BytesBuilder q;
+  q.append_varint(asked.group.v);
+  if (asked.revision > 0) q.append_varint(asked.revision);
+  js.context().cluster->mesh().ask(asked.leader, cluster::Method::kGroupMembers, q.freeze(), kMembersTimeout,
+                                   std::move(done));
 }
 
 Result<Bytes> StateServer::members(JetStream& js, GroupId group) {
@@ -76,7 +86,7 @@ Result<Bytes> StateServer::members(JetStream& js, GroupId group) {
   return raft::encode_conf(host->group().conf());
 }
 
-void StateServer::ask_members(JetStream& js, GroupId group, cluster::Mesh::Reply done) {
+void StateServer::members_here(JetStream& js, GroupId group, cluster::Mesh::Reply done) {
   StreamHost* host = js.find(group);
   if (!host || !host->group().leading() || host->group().leads_for_sure()) return done(members(js, group));
   host->group().read_point([&js, group, done = std::move(done)](bool) mutable { done(members(js, group)); });
@@ -142,8 +152,7 @@ StateFetch::Half StateFetch::take_half() {
 }
 
 void StateFetch::ask() {
-  std::vector<Bytes> body;
-  body.push_back(encode_state_request({group_, store_->state().last_seq + 1}));
+  Bytes body = encode_state_request({group_, store_->state().last_seq + 1});
   js_.cluster->mesh().ask(
       node_of(from_), cluster::Method::kStreamState, std::move(body), kTimeout,
       [self = std::weak_ptr<StateFetch*>(self_)](Result<Bytes> answer) {

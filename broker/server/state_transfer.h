@@ -32,13 +32,18 @@ class JetStream;
 class StateServer {
  public:
   StateServer(cluster::Mesh& mesh, JetStream& js);
-  /// raft::encode_conf of a group that is led here for sure and whose members are settled. Errors:
-  /// kNotFound, kUnavailable.
-  static Result<Bytes> members(JetStream& js, GroupId group);
-  /// The same; a group that sleeps makes sure first. `done` is dropped with the group.
-  static void ask_members(JetStream& js, GroupId group, cluster::Mesh::Reply done);
+  struct MembersAsked {
+    GroupId group;
+    NodeId leader;               // this node, or another one
+    std::uint64_t revision = 0;  // of the wanted replicas, which the leader's log must have
+  };
+  /// raft::encode_conf of a group whose leader leads for sure and whose members are settled; a group that
+  /// sleeps is woken. `done` is dropped with a group that is led here. Errors: kNotFound, kUnavailable.
+  static void ask_members(JetStream& js, const MembersAsked& asked, cluster::Mesh::Reply done);
 
  private:
+  static Result<Bytes> members(JetStream& js, GroupId group);
+  static void members_here(JetStream& js, GroupId group, cluster::Mesh::Reply done);
   void stream_state(const Bytes& body, cluster::Mesh::Reply reply);
   void meta_state(cluster::Mesh::Reply reply);
   void group_members(const Bytes& body, cluster::Mesh::Reply reply);

@@ -68,7 +68,9 @@ void Core::on_append_resp(const Message& m) {
     return;
   }
   if (m.reject) {
-    RaftIndex agree = log_.last_not_after(std::min(m.hint.index, m.index), m.hint.term).index;
+    // What lies below this log's base nobody can compare: the follower is believed, and gets a state.
+    RaftIndex claimed = std::min(m.hint.index, m.index);
+    RaftIndex agree = claimed < log_.base().index ? claimed : log_.last_not_after(claimed, m.hint.term).index;
     if (pr.refused(m.index, agree)) sends_due_ = true;
     return;
   }

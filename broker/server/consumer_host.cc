@@ -68,6 +68,7 @@ void ConsumerHost::subscribe_flow_control() {
   flow_control_ = std::make_unique<session::Subscription>();
   flow_control_->subject = "$JS.FC." + stream_.name() + "." + name_ + ".>";
   flow_control_->listener = this;
+  flow_control_->told = true;  // the client may be anywhere
   js_.router.add(stream_.account(), *flow_control_);
 }
 

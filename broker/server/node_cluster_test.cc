@@ -381,6 +381,39 @@ TEST(NodeCluster, ATransferThatFailsLosesNoDelivery) {
       << again.size() << " of the 9 that were not acknowledged";
 }
 
+// The answers to flow control of a client on another node reach the consumer.
+TEST(NodeCluster, FlowControlWorksFromEveryNode) {
+  Site w;
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  w.await_replicas(c, "S", 2);
+  const std::string body(100'000, 'x');
+  for (int i = 1; i <= 60; ++i) ASSERT_EQ(c.publish("S.a", body), i);  // more than the first windows
+  for (std::size_t node = 0; node < 3; ++node) {
+    ClusterClient reader(w, node);
+    ASSERT_TRUE(reader.login());
+    std::string name = "f" + std::to_string(node);
+    reader.sub("box." + name, "box");
+    w.run(kSecond);
+    EXPECT_EQ(reader.create_consumer(
+                  "S", name,
+                  ",\"deliver_subject\":\"box." + name +
+                      "\",\"flow_control\":true,\"idle_heartbeat\":1000000000,\"ack_policy\":\"none\""),
+              "");
+    std::size_t got = 0;
+    bool all = w.eventually([&] {
+      for (auto& m : reader.take("box")) {
+        if (m.reply.starts_with("$JS.FC.")) reader.pub(m.reply, "");
+        got += m.body.size() == body.size();
+      }
+      return got == 60;
+    });
+    EXPECT_TRUE(all) << got << " of 60 through node " << node;
+  }
+}
+
 TEST(NodeCluster, StepDownOfTheOnlyReplicaIsDoneAtOnce) {
   Site w;
   w.start();

@@ -19,7 +19,7 @@ using api::ReplyType;
 using jetstream::MetaStream;
 
 namespace {
-constexpr Nanos kHoldFor = 5 * kSecond;
+constexpr Nanos kHoldFor = 3 * kSecond;  // longer than a fail-over, shorter than clients wait
 constexpr Nanos kRetry = 20 * kMillisecond;
 constexpr std::size_t kHeldMax = 10'000;
 constexpr Nanos kInfoTimeout = 2 * kSecond;
@@ -184,7 +184,11 @@ void ApiServer::stream_applied(ApiRequest& r) {
     return fail(r, type, api::make_error(ErrCode::kStreamGeneral, *why));
   }
   // Deleted meanwhile, by the log that this node had not applied yet when it looked.
-  if (js_.meta().leading() && !js_.meta().state().find(id)) return fail(r, type, ErrCode::kStreamNotFound);
+  if (js_.meta().leading() && !js_.meta().state().find(id)) {
+    // Begun anew meanwhile, perhaps with this change: whoever asks again hears.
+    bool anew = js_.meta().state().find(r.account->name, r.subject) != nullptr;
+    return fail(r, type, anew ? ErrCode::kClusterNotAvail : ErrCode::kStreamNotFound);
+  }
   ClusterSide* cluster = js_.context().cluster;
   NodeId leader = cluster ? cluster->leader_of(id) : NodeId();
   if (leader.v != 0 && leader != js_.self() && r.hops < kForwardsMax && send_on(leader, r)) return;

@@ -47,6 +47,7 @@ struct Account {
   std::uint64_t js_file_bytes = 0, js_memory_bytes = 0;  // stored by the streams of this account
   /// As other nodes told lately; kept for accounts with limits only.
   std::uint64_t js_others_file_bytes = 0, js_others_memory_bytes = 0, js_others_consumers = 0;
+  std::uint64_t api_total = 0, api_errors = 0;  // JetStream requests that came to this node, and refusals
   AccountStats stats;
 };
 

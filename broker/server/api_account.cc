@@ -14,7 +14,7 @@ void ApiServer::info(ApiRequest& r) {
     return asks->usage(*r.account, [this, r](const NodeUsage& usage) { info_reply(r, usage); });
   }
   auto here = js_.usage(r.account);
-  info_reply(r, {here.storage, here.memory, here.consumers, js_.api.total, js_.api.errors});
+  info_reply(r, {here.storage, here.memory, here.consumers, r.account->api_total, r.account->api_errors});
 }
 
 void ApiServer::info_reply(const ApiRequest& r, const NodeUsage& usage) {

@@ -156,7 +156,10 @@ void ApiServer::handle(ApiRequest& r) {
   if (r.internal) return stream_applied(r);
   for (subject::Tokens t(std::string_view(r.subject).substr(kPrefix.size())); t.next();)
     r.tokens.push_back(t.token());
-  if (r.since.ns == 0 && r.hops == 0) ++js_.api.total;
+  if (r.since.ns == 0 && r.hops == 0) {
+    ++js_.api.total;
+    ++r.account->api_total;
+  }
   for (const Route& route : routes()) {
     if (!route_matches(route.pattern, r.tokens)) continue;
     if (route.admin && !r.account->is_system) break;
@@ -177,6 +180,7 @@ void ApiServer::reply(const ApiRequest& r, std::string_view body) {
 
 void ApiServer::fail(const ApiRequest& r, ReplyType type, const api::ApiError& error) {
   ++js_.api.errors;
+  ++r.account->api_errors;
   reply(r, api::encode_error(type, error));
 }
 

@@ -52,8 +52,8 @@ NodeUsage ClusterAsks::own_usage(const Account& account) const {
   u.file_bytes = account.js_file_bytes;
   u.memory_bytes = account.js_memory_bytes;
   u.consumers = js_.led_consumers(account);
-  u.api_total = js_.api.total;
-  u.api_errors = js_.api.errors;
+  u.api_total = account.api_total;
+  u.api_errors = account.api_errors;
   return u;
 }
 

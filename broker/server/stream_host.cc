@@ -158,7 +158,7 @@ void StreamHost::unsubscribe() {
 
 // ---- proposals -------------------------------------------------------------------------------
 
-std::optional<api::ApiError> StreamHost::refuse_publish(const session::Inbound&) const {
+std::optional<api::ApiError> StreamHost::refuse_publish(const session::Inbound& m) const {
   using api::ErrCode;
   if (group_.why_stopped()) return unavailable(*group_.why_stopped());
   if (js_.disk_full && file_) return api::make_error(ErrCode::kInsufficientResources);
@@ -168,8 +168,12 @@ std::optional<api::ApiError> StreamHost::refuse_publish(const session::Inbound&)
   }
   std::uint64_t used = file_ ? js_.file_bytes : js_.memory_bytes;
   std::uint64_t most = file_ ? js_.file_bytes_max : js_.memory_bytes_max;
-  std::uint64_t own_used = file_ ? account_.js_file_bytes + account_.js_others_file_bytes
-                                 : account_.js_memory_bytes + account_.js_others_memory_bytes;
+  // What the other nodes told of themselves is some seconds old: they have this stream's messages for sure.
+  std::uint64_t copies =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(machine_->config().num_replicas, 1)) - 1;
+  std::uint64_t told = file_ ? account_.js_others_file_bytes : account_.js_others_memory_bytes;
+  std::uint64_t own_used = (file_ ? account_.js_file_bytes : account_.js_memory_bytes) +
+                           std::max(told, store_->state().bytes * copies) + m.body.size() * copies;
   std::int64_t own_most = file_ ? account_.js_limits.max_store : account_.js_limits.max_memory;
   if (own_most >= 0 && own_used > static_cast<std::uint64_t>(own_most)) {
     return api::make_error(ErrCode::kAccountResourcesExceeded);

@@ -251,6 +251,34 @@ TEST(NodeCluster, AReplicaThatWasAwayIsSentWhatItMissed) {
   EXPECT_LT(sent, 350u);
 }
 
+// Where a damaged copy and a whole one do not fit, the damaged one has to go.
+TEST(NodeCluster, AReplicaThatBeginsAnewMakesRoom) {
+  Site w;
+  for (auto& n : w.nodes) n->tuning.tail_bytes_max = 256 * 1024;
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 3), "");
+  const std::string body(50'000, 'x');
+  for (int i = 1; i <= 120; ++i) ASSERT_EQ(c.publish("S.a", body), i);
+  w.await_replicas(c, "S", 2);
+  w.run(5 * kSecond);
+  std::size_t hurt = w.leader_of(c, "S") == 2 ? 1 : 2;
+  w[hurt].kill();
+  std::string segment;
+  for (const auto& f : w[hurt].disk.files()) {
+    if (f.ends_with(".seg")) segment = f;
+  }
+  ASSERT_FALSE(segment.empty());
+  std::string bytes = *w[hurt].disk.content(segment);
+  w[hurt].disk.put(segment, bytes.substr(0, bytes.size() / 2));
+  w[hurt].disk.set_capacity(w[hurt].disk.used_bytes() + 3'000'000);  // of 6,000,000
+  w.start(hurt);
+  w.run(5 * kSecond);
+  ASSERT_TRUE(w.eventually([&] { return w.replicas_current(c, "S", 2); }, 60 * kSecond));
+  EXPECT_TRUE(w[hurt].log.contains("the unusable one is removed"));
+}
+
 TEST(NodeCluster, HealthTellsLivenessFromReadiness) {
   Site w;
   w.start(0);

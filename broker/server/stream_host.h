@@ -139,6 +139,7 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   store::FileStore::Options file_options(std::uint32_t generation) const;
   std::uint32_t unused_generation(std::uint32_t least) const;
   void discard_other_generations();
+  void make_room();
   std::vector<store::CatalogEdit> machine_edits_gone() const;
   void end_consumers(jetstream::ConsumerEnd why);
   void leads_for_sure();

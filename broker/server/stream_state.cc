@@ -67,7 +67,19 @@ void StreamHost::fetch_failed(const Error& why) {
   if (!half_.store && (why.code == Code::kInvalid || why.code == Code::kCorrupt)) fetch_all_ = true;
   fetch_.reset();
   js_.env.log.warn("stream " + account_.name + "/" + identity_.name + ": state not fetched: " + why.detail);
+  if (why.code == Code::kNoSpace && group_.empty()) make_room();
   group_.state_failed();
+}
+
+// A replica that begins anew keeps what it had until it has a state again. Where both do not fit, the copy
+// that the group gave up goes: a leader that has a whole one has just been asked.
+void StreamHost::make_room() {
+  for (std::uint32_t g : store::FileStore::generations(*js_.catalog, identity_.group)) {
+    if (g >= group_.generation()) continue;
+    js_.env.log.warn("stream " + account_.name + "/" + identity_.name +
+                     ": no room for a second copy: the unusable one is removed");
+    store::FileStore::discard(js_.env.disk, *js_.catalog, js_.env.log, file_options(g), [](Status) {});
+  }
 }
 
 void StreamHost::state_arrived(Result<StateFetch::Arrived> arrived) {

@@ -122,7 +122,8 @@ void ApiServer::direct_get_batch(const ApiRequest& r, StreamHost& s, const api::
   std::int64_t bytes = 0;
   for (std::int64_t n = 0; n < q.batch && pending > 0; ++n) {
     auto found = s.store().next(filter, from);
-    if (!found || !*found) break;
+    if (!found) return status(r, 500, found.error().detail);  // no end: there is more
+    if (!*found) break;
     const Message& m = **found;
     bytes += static_cast<std::int64_t>(m.record.size());
     if (n > 0 && q.max_bytes > 0 && bytes > q.max_bytes) break;

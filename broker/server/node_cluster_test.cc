@@ -279,6 +279,42 @@ TEST(NodeCluster, AReplicaThatBeginsAnewMakesRoom) {
   EXPECT_TRUE(w[hurt].log.contains("the unusable one is removed"));
 }
 
+// What cannot be read is no end of a stream.
+TEST(NodeCluster, ABatchOfADamagedReplicaDoesNotEndEarly) {
+  Site w;
+  for (auto& n : w.nodes) n->tuning.tail_bytes_max = 64 * 1024;
+  w.start();
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 3, ",\"allow_direct\":true"), "");
+  const std::string body(5'000, 'x');
+  for (int i = 1; i <= 60; ++i) ASSERT_EQ(c.publish("S.a", body), i);
+  w.await_replicas(c, "S", 2);
+  w.run(5 * kSecond);
+  std::size_t hurt = w.leader_of(c, "S") == 2 ? 1 : 2;
+  w[hurt].kill();
+  std::size_t rotten = 0;
+  for (const auto& f : w[hurt].disk.files()) {
+    if (f.ends_with(".seg")) rotten += w[hurt].disk.flip_bit(f, 20'000, 3);
+  }
+  ASSERT_GT(rotten, 0u);
+  w.start(hurt);
+  w.run(3 * kSecond);
+  ClusterClient near(w, hurt);
+  ASSERT_TRUE(near.login());
+  near.sub("box", "get");
+  near.pub("$JS.API.DIRECT.GET.S", "{\"seq\":1,\"batch\":100}", "box");
+  w.run(kSecond);
+  std::size_t got = 0;
+  std::string end;
+  for (auto& m : near.take("get")) {
+    got += m.body.size() == body.size();
+    if (!m.status().empty()) end = m.status();
+  }
+  EXPECT_LT(got, 60u) << "the damage was not met";
+  EXPECT_EQ(end, "500") << got << " messages";
+}
+
 TEST(NodeCluster, HealthTellsLivenessFromReadiness) {
   Site w;
   w.start(0);

@@ -164,4 +164,17 @@ struct MeshWorld {
   std::vector<std::unique_ptr<MeshNode>> nodes;
 };
 
+/// Two nodes, each with routes to both.
+struct MeshPair : MeshWorld {
+  explicit MeshPair(std::uint64_t seed = 1, env::testing::NetOptions net_options = {})
+      : MeshWorld(2, seed, net_options) {
+    for (unsigned n : {1u, 2u}) (*this)[n].routes({1, 2});
+  }
+  void up() {
+    start_all();
+    ASSERT_TRUE(wait_full());
+    time.run_for(100 * kMillisecond);
+  }
+};
+
 }  // namespace weir::cluster::testing

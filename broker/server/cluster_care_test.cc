@@ -12,21 +12,13 @@ using testing::text_at;
 
 struct World : ClusterWorld {
   explicit World(std::size_t n = 3, std::uint64_t seed = 1) : ClusterWorld(n, seed) {}
-  bool eventually(const std::function<bool()>& stop, Nanos limit = 30 * kSecond) {
-    Mono end = time.now() + limit;
-    while (time.now() < end) {
-      if (stop()) return true;
-      run(50 * kMillisecond);
-    }
-    return false;
-  }
-  std::string leader_of(ClusterClient& c, const std::string& stream) {
+  std::string leader_name(ClusterClient& c, const std::string& stream) {
     return text_at(c.request("$JS.API.STREAM.INFO." + stream), "cluster.leader");
   }
   /// Of streams S0, S1, ...
   std::map<std::string, int> leads(ClusterClient& c, int streams) {
     std::map<std::string, int> out;
-    for (int i = 0; i < streams; ++i) ++out[leader_of(c, "S" + std::to_string(i))];
+    for (int i = 0; i < streams; ++i) ++out[leader_name(c, "S" + std::to_string(i))];
     return out;
   }
   std::size_t lines(std::size_t node, std::string_view part) {
@@ -120,10 +112,10 @@ TEST(NodeRooms, AStreamGoesWhereThereIsRoom) {
     ASSERT_TRUE(c.login());
     std::string name = "S" + std::to_string(i);
     EXPECT_EQ(c.create_stream(name, 1, ",\"max_bytes\":2000000"), "");
-    EXPECT_EQ(w.leader_of(c, name), "n2");
+    EXPECT_EQ(w.leader_name(c, name), "n2");
     EXPECT_EQ(c.create_stream("M" + std::to_string(i), 1, ",\"max_bytes\":9000000,\"storage\":\"memory\""),
               "");
-    EXPECT_EQ(w.leader_of(c, "M" + std::to_string(i)), "n1");
+    EXPECT_EQ(w.leader_name(c, "M" + std::to_string(i)), "n1");
     auto full = c.request("$JS.API.STREAM.CREATE.X", "{\"name\":\"X\",\"max_bytes\":9000000}");
     EXPECT_EQ(c.error_of(full), "10005");
     EXPECT_EQ(text_at(full, "error.description"), "no suitable peers for placement, insufficient storage");
@@ -158,7 +150,7 @@ TEST(NodeRooms, WhatIsStoredElsewhereCounts) {
   w.run(6 * kSecond);
   for (int i = 0; i < 4; ++i) {
     EXPECT_EQ(c.create_stream("S" + std::to_string(i), 1), "");
-    EXPECT_NE(w.leader_of(c, "S" + std::to_string(i)), "n3");
+    EXPECT_NE(w.leader_name(c, "S" + std::to_string(i)), "n3");
   }
   EXPECT_EQ(c.create_stream("X", 1, ",\"max_bytes\":1000000,\"placement\":{\"tags\":[\"rack:3\"]}"), "10005");
 }
@@ -167,11 +159,8 @@ TEST(NodeRooms, WhatIsStoredElsewhereCounts) {
 
 TEST(LeaderWatchLines, GroupsAndTheMetaGroupLoseAndFindTheirLeaders) {
   World w;
-  w.start();
   ClusterClient c(w, 0);
-  ASSERT_TRUE(c.login());
-  EXPECT_EQ(c.create_stream("S", 3), "");
-  EXPECT_EQ(c.publish("S.a"), 1);
+  ASSERT_NO_FATAL_FAILURE(w.start_with_stream(c, 1));
   w.run(5 * kSecond);
   EXPECT_EQ(w.lines(0, "leader"), 0u) << "nothing to say while all is well";
   w[1].kill();

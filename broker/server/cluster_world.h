@@ -2,10 +2,12 @@
 //
 // Room:    tests of server/ only. Cluster ports are streams of env/testing's SimNet (delays, cuts, resets);
 //          clients come in as in test_world.h. Disks outlive their nodes.
-// Use:     ClusterWorld w(3); w.start(); ClusterClient c(w, 0); c.connect(); c.request("$JS.API.INFO")
+// Use:     ClusterWorld w(3); w.start(); ClusterClient c(w, 0); c.login(); c.request("$JS.API.INFO").
+//          With a stream of three replicas to begin with: ASSERT_NO_FATAL_FAILURE(w.start_with_stream(c)).
 // Users:   account A with JetStream (user "a"), $SYS (user "sys"), password "p". n1, n2, ... in cluster C.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,6 +19,12 @@
 namespace weir::server::testing {
 
 constexpr std::uint16_t kClientPort = 4222, kClusterPort = 6222;
+
+/// How long the list at a path is; 0 if there is none.
+inline std::size_t size_at(const api::JsonValue& v, std::string_view path) {
+  const auto* p = at(v, path);
+  return p && p->array() ? p->array()->size() : 0;
+}
 
 /// Clients' port: pipes. Everything else: the network.
 class SplitTransport final : public env::Transport {
@@ -94,8 +102,10 @@ struct WorldNode {
   std::optional<env::Env> env_;
 };
 
+struct ClusterClient;
+
 struct ClusterWorld {
-  explicit ClusterWorld(std::size_t n, std::uint64_t seed = 1) : net(time, seed, {}) {
+  explicit ClusterWorld(std::size_t n = 3, std::uint64_t seed = 1) : net(time, seed, {}) {
     for (std::size_t i = 0; i < n; ++i) {
       nodes.push_back(std::make_unique<WorldNode>(time, net, i, seed));
       nodes[i]->options = options_of(i, n);
@@ -145,9 +155,22 @@ struct ClusterWorld {
     for (std::size_t i = 0; i < size(); ++i) start(i);
     ASSERT_TRUE(until([&] { return settled(); })) << "no cluster was formed";
   }
+  /// All of them; then `c` logs in, makes stream S with three replicas and publishes `messages` times `body`
+  /// to S.a. `more`: further members of the stream's configuration, each with a comma before it.
+  void start_with_stream(ClusterClient& c, int messages = 0, const std::string& body = "x",
+                         const std::string& more = "");
   void run(Nanos d) { time.run_for(d); }
   bool until(const std::function<bool()>& stop, Nanos limit = 30 * kSecond) {
     return time.run_until(stop, limit);
+  }
+  /// As until(), but `stop` may run the world itself.
+  bool eventually(const std::function<bool()>& stop, Nanos limit = 30 * kSecond) {
+    Mono end = time.now() + limit;
+    while (time.now() < end) {
+      if (stop()) return true;
+      run(50 * kMillisecond);
+    }
+    return false;
   }
   api::JsonValue page(std::size_t i, std::string_view path, std::string_view query = "") {
     MonitorReply r = nodes[i]->node->monitor(path, query);
@@ -181,6 +204,11 @@ struct ClusterWorld {
     return current == running && text_at(meta, "meta_cluster.pending") == "0";
   }
   std::size_t index(const std::string& name) { return parse_u64(name.substr(1)).value_or(1) - 1; }
+  /// The node that leads the stream, as its info says.
+  std::size_t leader_of(ClusterClient& c, const std::string& stream);
+  /// The leader of the stream sees `count` other replicas: each of them current, voting and without lag.
+  bool replicas_current(ClusterClient& c, const std::string& stream, std::size_t count);
+  void await_replicas(ClusterClient& c, const std::string& stream, std::size_t count);
 
   env::testing::SimTime time;
   env::testing::SimNet net;
@@ -206,5 +234,32 @@ struct ClusterClient : TestClient {
     return error_of(v);
   }
 };
+
+inline void ClusterWorld::start_with_stream(ClusterClient& c, int messages, const std::string& body,
+                                            const std::string& more) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  ASSERT_TRUE(c.login());
+  EXPECT_EQ(c.create_stream("S", 3, more), "");
+  for (int i = 1; i <= messages; ++i) ASSERT_EQ(c.publish("S.a", body), i);
+}
+
+inline std::size_t ClusterWorld::leader_of(ClusterClient& c, const std::string& stream) {
+  return index(text_at(c.request("$JS.API.STREAM.INFO." + stream), "cluster.leader"));
+}
+
+inline bool ClusterWorld::replicas_current(ClusterClient& c, const std::string& stream, std::size_t count) {
+  auto info = c.request("$JS.API.STREAM.INFO." + stream);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::string p = "cluster.replicas." + std::to_string(i);
+    if (text_at(info, p + ".current") != "true" || text_at(info, p + ".pending") == "true") return false;
+    if (!text_at(info, p + ".lag").empty()) return false;  // current allows a little
+  }
+  return size_at(info, "cluster.replicas") == count;
+}
+
+inline void ClusterWorld::await_replicas(ClusterClient& c, const std::string& stream, std::size_t count) {
+  EXPECT_TRUE(eventually([&] { return replicas_current(c, stream, count); }))
+      << c.ask("$JS.API.STREAM.INFO." + stream)->body;
+}
 
 }  // namespace weir::server::testing

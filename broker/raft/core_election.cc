@@ -137,6 +137,9 @@ void Core::start_election(bool pre, bool force) {
   reset_election_timer();
   if (pre) {
     votes_[cfg_.id] = true;
+    // Asking binds nobody. Who does not answer has a leader, or a promise that is about to end (after a
+    // restart all have one), or is not there yet: ask again before a whole time-out is over.
+    election_timeout_ = election_timeout_ / 2 + 1;
   } else {
     become_follower(term_ + 1, NodeId{0});
     role_ = Role::kCandidate;

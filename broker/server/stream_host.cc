@@ -168,20 +168,22 @@ std::optional<api::ApiError> StreamHost::refuse_publish(const session::Inbound& 
   }
   std::uint64_t used = file_ ? js_.file_bytes : js_.memory_bytes;
   std::uint64_t most = file_ ? js_.file_bytes_max : js_.memory_bytes_max;
-  // What the other nodes told of themselves is some seconds old: they have this stream's messages for sure.
-  std::uint64_t copies =
-      static_cast<std::uint64_t>(std::max<std::int64_t>(machine_->config().num_replicas, 1)) - 1;
-  std::uint64_t told = file_ ? account_.js_others_file_bytes : account_.js_others_memory_bytes;
-  std::uint64_t own_used = (file_ ? account_.js_file_bytes : account_.js_memory_bytes) +
-                           std::max(told, store_->state().bytes * copies) + m.body.size() * copies;
-  std::int64_t own_most = file_ ? account_.js_limits.max_store : account_.js_limits.max_memory;
-  if (own_most >= 0 && own_used > static_cast<std::uint64_t>(own_most)) {
-    return api::make_error(ErrCode::kAccountResourcesExceeded);
-  }
+  if (over_account_limit(m.body.size())) return api::make_error(ErrCode::kAccountResourcesExceeded);
   if (used > most) {
     return api::make_error(file_ ? ErrCode::kStorageResourcesExceeded : ErrCode::kMemoryResourcesExceeded);
   }
   return std::nullopt;
+}
+
+bool StreamHost::over_account_limit(std::uint64_t more) const {
+  std::int64_t most = file_ ? account_.js_limits.max_store : account_.js_limits.max_memory;
+  if (most < 0) return false;
+  auto copies = static_cast<std::uint64_t>(std::max<std::int64_t>(machine_->config().num_replicas, 1)) - 1;
+  // What the other nodes told of themselves is some seconds old: they have this stream's messages for sure.
+  std::uint64_t told = file_ ? account_.js_others_file_bytes : account_.js_others_memory_bytes;
+  std::uint64_t elsewhere = std::max(told, store_->state().bytes * copies) + more * copies;
+  std::uint64_t here = file_ ? account_.js_file_bytes : account_.js_memory_bytes;
+  return here + elsewhere > static_cast<std::uint64_t>(most);
 }
 
 void StreamHost::refuse(std::string_view reply, api::ApiError error) {
@@ -306,8 +308,7 @@ Status StreamHost::apply(RaftIndex index, Term term, const Bytes& payload, bool 
   if (group_.leading()) arm_tick();
   if (!refused_consumers_.empty()) listed();
   // Followers, too: what they have not written into segments is memory, and the work of their next start.
-  if (live && file_ && file_->unflushed_bytes() > js_.tuning.tail_bytes_max)
-    js_.turn.streams.add(*this, queued_);
+  if (live && file_ && file_->unflushed_bytes() > js_.tuning.tail_bytes_max) listed();
   return ok();
 }
 
@@ -508,8 +509,13 @@ void StreamHost::destroy() {
   edits.push_back({replica::position_key(identity_.group), std::nullopt});
   edits.push_back({ended_key(identity_.group), std::to_string(identity_.self.v)});
   if (!file_) return;
-  store::FileStore::discard(js_.env.disk, *js_.catalog, js_.env.log, file_options(group_.generation() + 1),
-                            [](Status) {});
+  if (auto arriving = std::move(switching_)) {
+    // Its checkpoint would bring keys and files back after they were discarded.
+    arriving->file->destroy([arriving](const Status&) {});
+  } else {
+    store::FileStore::discard(js_.env.disk, *js_.catalog, js_.env.log, file_options(group_.generation() + 1),
+                              [](Status) {});
+  }
   discard_other_generations();
   // The store finishes its removal on its own; it is kept alive by the completion.
   std::shared_ptr<store::MessageStore> store(std::move(store_));

@@ -138,7 +138,8 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   void begin_in_log();
   store::FileStore::Options file_options(std::uint32_t generation) const;
   std::uint32_t unused_generation(std::uint32_t least) const;
-  void discard_other_generations();
+  /// Of those below `below`. Returns how many there were.
+  std::size_t discard_other_generations(std::uint32_t below = UINT32_MAX);
   void make_room();
   std::vector<store::CatalogEdit> machine_edits_gone() const;
   void end_consumers(jetstream::ConsumerEnd why);
@@ -158,6 +159,8 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   void subscribe();
   void unsubscribe();
   std::optional<api::ApiError> refuse_publish(const session::Inbound& m) const;
+  /// `more`: bytes that come to each replica.
+  bool over_account_limit(std::uint64_t more) const;
   void refuse(std::string_view reply, api::ApiError error);
   void listed();
   void close_batch();
@@ -188,9 +191,10 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   bool asking_lead_ = false;                              // whether this replica still leads
   std::map<std::uint32_t, RaftIndex> refused_consumers_;  // id -> applied before it may start again
   std::unordered_map<std::uint32_t, ConsumerHost*> consumers_by_id_;
-  std::unique_ptr<StateFetch> fetch_;  // this replica is behind the log
-  StateFetch::Half half_;              // of an attempt that was interrupted
-  bool fetch_all_ = false;             // an attempt that began with what is here did not fit
+  std::unique_ptr<StateFetch> fetch_;               // this replica is behind the log
+  StateFetch::Half half_;                           // of an attempt that was interrupted
+  std::shared_ptr<StateFetch::Arrived> switching_;  // becomes the state when its checkpoint is durable
+  bool fetch_all_ = false;                          // an attempt that began with what is here did not fit
   std::vector<std::unique_ptr<session::Subscription>> subscriptions_;
   std::map<std::string, std::unique_ptr<ConsumerHost>, std::less<>> consumers_;
 

@@ -73,11 +73,14 @@ std::uint32_t StreamHost::unused_generation(std::uint32_t least) const {
   return known.empty() ? least : std::max(least, known.back() + 1);
 }
 
-void StreamHost::discard_other_generations() {
+std::size_t StreamHost::discard_other_generations(std::uint32_t below) {
+  std::size_t found = 0;
   for (std::uint32_t g : store::FileStore::generations(*js_.catalog, identity_.group)) {
-    if (g == group_.generation()) continue;
+    if (g == group_.generation() || g >= below) continue;
     store::FileStore::discard(js_.env.disk, *js_.catalog, js_.env.log, file_options(g), [](Status) {});
+    ++found;
   }
+  return found;
 }
 
 store::FileStore::Options StreamHost::file_options(std::uint32_t generation) const {

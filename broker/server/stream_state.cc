@@ -74,12 +74,9 @@ void StreamHost::fetch_failed(const Error& why) {
 // A replica that begins anew keeps what it had until it has a state again. Where both do not fit, the copy
 // that the group gave up goes: a leader that has a whole one has just been asked.
 void StreamHost::make_room() {
-  for (std::uint32_t g : store::FileStore::generations(*js_.catalog, identity_.group)) {
-    if (g >= group_.generation()) continue;
-    js_.env.log.warn("stream " + account_.name + "/" + identity_.name +
-                     ": no room for a second copy: the unusable one is removed");
-    store::FileStore::discard(js_.env.disk, *js_.catalog, js_.env.log, file_options(g), [](Status) {});
-  }
+  if (discard_other_generations(group_.generation()) == 0) return;
+  js_.env.log.warn("stream " + account_.name + "/" + identity_.name +
+                   ": no room for a second copy: the unusable one is removed");
 }
 
 void StreamHost::state_arrived(Result<StateFetch::Arrived> arrived) {
@@ -108,11 +105,13 @@ void StreamHost::switch_to(std::shared_ptr<StateFetch::Arrived> fresh, raft::Sna
   for (const auto& e : fresh->cut.machine) edits.push_back({state_prefix(generation) + e.key, e.value});
   edits.push_back(
       {replica::position_key(identity_.group), replica::encode_position(group_.position_at(at, generation))});
-  fresh->file->checkpoint(std::move(edits), [self, fresh, at](const Status& s) {
+  switching_ = fresh;  // not kept by its own completion: who deletes the stream has to reach it
+  fresh->file->checkpoint(std::move(edits), [self, at](const Status& s) {
     auto host = self.lock();
-    if (!host || !*host) return;
+    if (!host || !*host || (*host)->destroyed_) return;
+    auto arrived = std::move((*host)->switching_);
     if (!s) return (*host)->fetch_failed(s.error());
-    (*host)->adopt(*fresh, at);
+    (*host)->adopt(*arrived, at);
   });
 }
 
@@ -127,10 +126,10 @@ void StreamHost::adopt(StateFetch::Arrived& fresh, const raft::SnapshotMeta& at)
   fetch_all_ = false;
   checkpointed_ = at.index;
   machine_ = std::make_unique<jetstream::StreamMachine>(identity_.config, identity_.created, *store_);
+  std::map<std::string, std::string> sorted;
+  for (auto& e : fresh.cut.machine) sorted[std::move(e.key)] = std::move(e.value).value_or("");
   auto scan = [&](const std::string& prefix,
                   const std::function<bool(const std::string&, const std::string&)>& visit) {
-    std::map<std::string, std::string> sorted;
-    for (const auto& e : fresh.cut.machine) sorted[e.key] = e.value.value_or("");
     for (auto it = sorted.lower_bound(prefix); it != sorted.end() && it->first.starts_with(prefix); ++it) {
       if (!visit(it->first, it->second)) return;
     }

@@ -27,11 +27,18 @@ std::uint64_t DedupeTable::hash_of(const Entry& e) {
 
 void DedupeTable::add(std::string_view id, StreamSeq seq, Wall at) {
   if (entries_.size() >= limits::kDedupeEntriesMax) pop_front();
+  CHECK(add_new(id, seq, at), "message id added twice");
+}
+
+bool DedupeTable::add_new(std::string_view id, StreamSeq seq, Wall at) {
   entries_.push_back({std::string(id), seq, at});
   const Entry& e = entries_.back();
-  bool fresh = index_.emplace(e.id, &e).second;
-  CHECK(fresh, "message id added twice");
+  if (!index_.emplace(e.id, &e).second) {
+    entries_.pop_back();
+    return false;
+  }
   hash_ += hash_of(e);
+  return true;
 }
 
 void DedupeTable::pop_front() {
@@ -60,9 +67,12 @@ void DedupeTable::encode_page(std::uint64_t page, std::string& out) const {
   }
 }
 
-void DedupeTable::restore_begin(std::uint64_t first_number) {
+void DedupeTable::restore_begin(std::uint64_t first_number, std::uint64_t next_number) {
   entries_.clear();
   index_.clear();
+  // One allocation: growing step by step costs a large table as much as filling it.
+  std::uint64_t count = next_number - std::min(first_number, next_number);
+  index_.reserve(std::min<std::uint64_t>(count, limits::kDedupeEntriesMax));
   first_ = first_number;
   hash_ = 0;
 }
@@ -81,8 +91,7 @@ Status DedupeTable::restore_page(std::uint64_t page, std::string_view bytes) {
     if (!r.ok() || id.empty()) return bad;
     if (number < first_) continue;
     bool in_order = number == next_number() && (entries_.empty() || entries_.back().at <= at);
-    if (!in_order || index_.contains(id)) return bad;
-    add(id, seq, at);
+    if (!in_order || size() >= limits::kDedupeEntriesMax || !add_new(id, seq, at)) return bad;
   }
   if (!r.done()) return bad;
   return ok();

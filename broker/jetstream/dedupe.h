@@ -44,8 +44,8 @@ class DedupeTable {
   /// The entries of page `page` that are still there. Format: docs/formats/stream-checkpoint.md.
   void encode_page(std::uint64_t page, std::string& out) const;
 
-  /// Starts a restore: the table becomes empty with these bounds' first number.
-  void restore_begin(std::uint64_t first_number);
+  /// Starts a restore: the table becomes empty, with room for the entries of [first_number, next_number).
+  void restore_begin(std::uint64_t first_number, std::uint64_t next_number);
   /// Pages in ascending order; entries below the first number are dropped. Errors: kCorrupt.
   Status restore_page(std::uint64_t page, std::string_view bytes);
 
@@ -55,6 +55,8 @@ class DedupeTable {
     StreamSeq seq;
     Wall at;
   };
+  /// False, and nothing is changed: the id is there already.
+  bool add_new(std::string_view id, StreamSeq seq, Wall at);
   void pop_front();
   static std::uint64_t hash_of(const Entry& e);
 

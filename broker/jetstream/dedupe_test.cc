@@ -35,7 +35,7 @@ TEST(Dedupe, PagesComeBack) {
   for (std::uint64_t page = 0; page < 3; ++page) t.encode_page(page, pages[page]);
   t.expire(Wall{1500});  // after the pages were written
   DedupeTable back;
-  back.restore_begin(t.first_number());
+  back.restore_begin(t.first_number(), t.next_number());
   for (const auto& [page, bytes] : pages) ASSERT_TRUE(back.restore_page(page, bytes).has_value());
   EXPECT_EQ(back.first_number(), t.first_number());
   EXPECT_EQ(back.next_number(), t.next_number());
@@ -53,12 +53,12 @@ TEST(Dedupe, DamagedPagesAreRefused) {
   t.encode_page(0, page);
   for (std::size_t n = 0; n < page.size(); ++n) {
     DedupeTable back;
-    back.restore_begin(0);
+    back.restore_begin(0, 0);
     EXPECT_FALSE(back.restore_page(0, page.substr(0, n)).has_value()) << n;
   }
   auto refused = [&](std::uint64_t number, const std::string& bytes) {
     DedupeTable back;
-    back.restore_begin(0);
+    back.restore_begin(0, 0);
     return !back.restore_page(number, bytes).has_value();
   };
   EXPECT_FALSE(refused(0, page));

@@ -146,7 +146,7 @@ Result<CheckpointMark> StreamMachine::restore(const std::string& prefix, const C
   dedupe_first_written_ = dedupe_.first_number();
   dedupe_next_written_ = dedupe_next;
 #ifdef WEIR_DEFECT_FORGET_DEDUPE
-  dedupe_.restore_begin(dedupe_next);  // seeded defect, docs/testing.md
+  dedupe_.restore_begin(dedupe_next, dedupe_next);  // seeded defect, docs/testing.md
 #endif
   return mark;
 }
@@ -176,7 +176,7 @@ Result<StreamMachine::Meta> StreamMachine::restore_meta(std::string_view bytes) 
   hash_ = hash;
   next_consumer_id_ = static_cast<std::uint32_t>(next_id);
   last_msg_id_ = last_msg_id;
-  dedupe_.restore_begin(dedupe_first);
+  dedupe_.restore_begin(dedupe_first, meta.dedupe_next);
   return meta;
 }
 

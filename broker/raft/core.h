@@ -206,6 +206,7 @@ class Core {
   void tick_repair();
   void ask_repairs();
   void ask_entries(NodeId node);
+  Message fetch_answer(NodeId to, EntryId id, FetchAnswer answer) const;
   void fetch_compacted(NodeId to, EntryId id);
   void repair_loaded(const LoadRequest& request, std::vector<Entry> entries);
   void on_fetch(const Message& m);

@@ -74,45 +74,41 @@ void Core::ask_entries(NodeId node) {
   }
 }
 
+Message Core::fetch_answer(NodeId to, EntryId id, FetchAnswer answer) const {
+  Message m = make(MessageType::kFetchResp, to);
+  m.index = id.index;
+  m.log_term = id.term;
+  m.answer = answer;
+  return m;
+}
+
 void Core::on_fetch(const Message& m) {
   if (head_unknown_) return;
   EntryId id{m.index, m.log_term};
-  Message resp = make(MessageType::kFetchResp, m.from);
-  resp.index = id.index;
-  resp.log_term = id.term;
-  if (id.index <= log_.base().index) {
-    return fetch_compacted(m.from, id);
-  } else if (!log_.matches(id)) {
-    resp.answer = FetchAnswer::kNever;
-    send_durably(std::move(resp));  // rests on this node's term being on disk
-    return;
-  } else if (faults_.count(id.index) > 0) {
-    resp.answer = FetchAnswer::kFaulty;
-  } else if (id.index >= log_.memory_first()) {
+  if (id.index <= log_.base().index) return fetch_compacted(m.from, id);
+  // "Never" rests on this node's term being on disk.
+  if (!log_.matches(id)) return send_durably(fetch_answer(m.from, id, FetchAnswer::kNever));
+  if (faults_.count(id.index) > 0) return send(fetch_answer(m.from, id, FetchAnswer::kFaulty));
+  if (id.index >= log_.memory_first()) {
+    Message resp = fetch_answer(m.from, id, FetchAnswer::kHave);
     resp.entries.push_back(log_.at(id.index));
-  } else {
-    bool asked = std::any_of(repair_loads_.begin(), repair_loads_.end(),
-                             [&](const LoadRequest& r) { return r.peer == m.from && r.from == id.index; });
-    if (asked || repair_loads_.size() >= kRepairsAtOnce * kVotersMax) return;
-    repair_loads_.push_back({m.from, id.index, id.index, true});
-    loads_.push_back(repair_loads_.back());
-    return;
+    return send(std::move(resp));
   }
-  send(std::move(resp));
+  bool asked = std::any_of(repair_loads_.begin(), repair_loads_.end(),
+                           [&](const LoadRequest& r) { return r.peer == m.from && r.from == id.index; });
+  if (asked || repair_loads_.size() >= kRepairsAtOnce * kVotersMax) return;
+  repair_loads_.push_back({m.from, id.index, id.index, true});
+  loads_.push_back(repair_loads_.back());
 }
 
 // Only a state can bring what no log has any more.
 void Core::fetch_compacted(NodeId to, EntryId id) {
-  Message resp = make(MessageType::kFetchResp, to);
-  resp.index = id.index;
-  resp.log_term = id.term;
-  resp.answer = FetchAnswer::kCompacted;
   auto it = progress_.find(to);
   if (role_ == Role::kLeader && it != progress_.end() && it->second.state != ProgressState::kSnapshot) {
     it->second.active = true;
     send_snapshot(to, it->second);
   }
-  send(std::move(resp));
+  send(fetch_answer(to, id, FetchAnswer::kCompacted));
 }
 
 void Core::repair_loaded(const LoadRequest& request, std::vector<Entry> entries) {
@@ -128,9 +124,7 @@ void Core::repair_loaded(const LoadRequest& request, std::vector<Entry> entries)
     return;
   }
   if (entries.size() != 1 || !log_.matches({entries[0].index, entries[0].term})) return;
-  Message m = make(MessageType::kFetchResp, request.peer);
-  m.index = entries[0].index;
-  m.log_term = entries[0].term;
+  Message m = fetch_answer(request.peer, {entries[0].index, entries[0].term}, FetchAnswer::kHave);
   m.entries = std::move(entries);
   send(std::move(m));
 }

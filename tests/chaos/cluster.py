@@ -15,6 +15,7 @@ from wire import Wire, WireError
 
 REPLICATED = ("LOAD", "QUEUE", "KV_REG")
 DISK_BYTES = 3 << 30
+LOAD_BYTES = 400 << 20  # a quarter of an hour of load: a long run must not fill the disks by itself
 START_S = 30.0
 CONFIG = """server_name: n%(node)d
 listen: "%(ip)s:4222"
@@ -251,7 +252,7 @@ class Cluster:
         replicas = min(3, self.options.nodes)
         base = {"storage": "file", "duplicate_window": 3600 * 10**9, "allow_direct": True}
         streams = [
-            dict(base, name="LOAD", subjects=["load.>"], num_replicas=replicas),
+            dict(base, name="LOAD", subjects=["load.>"], num_replicas=replicas, max_bytes=LOAD_BYTES),
             dict(base, name="SOLO", subjects=["solo.>"], num_replicas=1),
             dict(base, name="QUEUE", subjects=["work.>"], num_replicas=replicas, retention="workqueue"),
             dict(base, name="KV_REG", subjects=["$KV.REG.>"], num_replicas=replicas),

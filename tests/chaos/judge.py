@@ -13,6 +13,8 @@ import os
 
 from replicas import ranges
 
+LARGEST = 64 << 10  # bytes of the largest message of the load, with its headers
+
 Publish = collections.namedtuple("Publish", "stream id seq first acked")
 Delivery = collections.namedtuple("Delivery", "asked received seq delivered id")
 Write = collections.namedtuple("Write", "key expected value sent done result seq")
@@ -128,16 +130,25 @@ def _check_order(history, skip, order):
             newest[p.stream] = p
 
 
-def check_gaps(contents, now, broken, streams):
-    """now: {stream: set of sequences that are there}. Nothing is ever removed from these."""
+def check_gaps(contents, now, broken, streams, limited):
+    """now: {stream: set of sequences that are there}. Nothing is ever removed from these.
+
+    But from limited, {stream: (bytes it may hold, bytes it holds)}: the oldest, and only when it is full.
+    """
     for stream in streams:
         there = now.get(stream, set())
         if not there:
             continue
-        gaps = set(range(1, max(there) + 1)) - there
+        first = 1
+        if stream in limited:
+            most, held = limited[stream]
+            first = min(there)
+            if first > 1 and held < most - LARGEST:
+                broken("removed-early", "%s begins at %d and holds %d of %d bytes" % (stream, first, held, most))
+        gaps = set(range(first, max(there) + 1)) - there
         if gaps:
             broken("gap", "%s: %d sequences are missing: %s" % (stream, len(gaps), ranges(gaps)))
-        gone = set(contents.seen.get(stream, {})) - there
+        gone = {seq for seq in contents.seen.get(stream, {}) if seq >= first} - there
         if gone:
             broken("vanished", "%s: %d sequences were there and are gone: %s" % (stream, len(gone), ranges(gone)))
 

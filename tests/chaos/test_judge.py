@@ -45,6 +45,7 @@ class World:
         }
         self.contents.subjects = {1: "0", 2: "0"}
         self.there = {"LOAD": {1, 2}, "QUEUE": set(), "KV_REG": {1, 2}}
+        self.limited = {}
 
     def broken(self, rule, text):
         self.found.append(rule)
@@ -55,7 +56,7 @@ class World:
                 f.write("\n".join(self.lines) + "\n")
             h = judge.History(folder)
         judge.check_publishes(h, self.contents, self.broken)
-        judge.check_gaps(self.contents, self.there, self.broken, ["LOAD", "KV_REG"])
+        judge.check_gaps(self.contents, self.there, self.broken, ["LOAD", "KV_REG"], self.limited)
         judge.check_deliveries(h, self.broken, {"LOAD": max(self.there["LOAD"] or {0})})
         judge.check_queue(h, self.there["QUEUE"], self.broken)
         judge.check_registers(h, self.contents, self.broken)
@@ -100,6 +101,23 @@ class Judge(unittest.TestCase):
 
     def test_gap_and_vanished(self):
         self.w.there["LOAD"].discard(1)
+        self.finds("gap", "vanished")
+
+    def test_a_full_stream_removes_its_oldest(self):
+        self.w.there["LOAD"].discard(1)
+        self.w.limited = {"LOAD": (1 << 20, (1 << 20) - 1000)}
+        self.finds()
+
+    def test_a_stream_that_is_not_full_removes_nothing(self):
+        self.w.there["LOAD"].discard(1)
+        self.w.limited = {"LOAD": (1 << 20, 1 << 19)}
+        self.finds("removed-early")
+
+    def test_a_full_stream_has_no_gaps(self):
+        self.w.contents.seen["LOAD"][3] = (b"f", "LOAD-p0.3")
+        self.w.lines.append("D LOAD 500 511 3 1 LOAD-p0.3")
+        self.w.there["LOAD"] = {1, 3}
+        self.w.limited = {"LOAD": (1 << 20, (1 << 20) - 1000)}
         self.finds("gap", "vanished")
 
     def test_redelivered(self):

@@ -5,6 +5,10 @@
 
 namespace weir::raft {
 
+namespace {
+constexpr unsigned kTurnsMax = 8;
+}
+
 void Core::become_follower(Term term, NodeId leader) {
   if (term > term_) {
     term_ = term;
@@ -72,8 +76,10 @@ void Core::reset_election_timer() {
   unsigned spread = cfg_.election_ticks, late = 0;
   if (cfg_.order &&
       leader_ == NodeId{0}) {  // after a start all begin to wait at once; and after a split vote
-    late = std::min(turn(NodeId{0}), 2u) * (cfg_.election_ticks / 2);
+    // One after the other, however many they are: those whose turn comes first may have lost what others
+    // have, and of several who ask in one moment none gets a majority, every time anew.
     spread = std::max(1u, cfg_.election_ticks / 4);
+    late = std::min(turn(NodeId{0}), kTurnsMax) * spread;
   }
   election_timeout_ = cfg_.election_ticks + 1 + late + static_cast<unsigned>(prng_.below(spread));
 }

@@ -9,18 +9,6 @@ using testing::ClusterClient;
 using testing::ClusterWorld;
 using testing::text_at;
 
-struct Movers : ClusterWorld {
-  explicit Movers(std::size_t n, std::uint64_t seed = 1) : ClusterWorld(n, seed) {}
-  bool eventually(const std::function<bool()>& stop, Nanos limit = 30 * kSecond) {
-    Mono end = time.now() + limit;
-    while (time.now() < end) {
-      if (stop()) return true;
-      run(50 * kMillisecond);
-    }
-    return false;
-  }
-};
-
 /// "n1 n2 n3", the members that the leader knows, each of them current and voting; "" otherwise.
 std::string home_of(ClusterClient& c, const std::string& stream) {
   auto info = c.request("$JS.API.STREAM.INFO." + stream);
@@ -45,7 +33,7 @@ const std::string kFirst = "\"!rack:4\",\"!rack:5\"", kLast = "\"!rack:1\",\"!ra
 
 TEST(ClusterMove, AMoveIsCalledOffWhileANewNodeIsDown) {
   for (std::uint64_t seed = 1; seed <= 3; ++seed) {
-    Movers w(5, seed);
+    ClusterWorld w(5, seed);
     w.start();
     ClusterClient c(w, 2);
     ASSERT_TRUE(c.login());
@@ -92,7 +80,7 @@ TEST(ClusterMove, AMoveIsCalledOffWhileANewNodeIsDown) {
 TEST(ClusterMove, ThereAndBackAtEveryMoment) {
   // From before the first learner to after the last one who left: what was acknowledged is there.
   for (int step = 0; step < 24; ++step) {
-    Movers w(5, 11 + static_cast<std::uint64_t>(step));
+    ClusterWorld w(5, 11 + static_cast<std::uint64_t>(step));
     w.start();
     ClusterClient c(w, 2);
     ASSERT_TRUE(c.login());
@@ -123,7 +111,7 @@ TEST(ClusterMove, ThereAndBackAtEveryMoment) {
 TEST(ClusterMove, ANodeDiesHalfWay) {
   for (std::size_t victim = 0; victim < 5; ++victim) {
     if (victim == 2) continue;  // the client's
-    Movers w(5, 40 + victim);
+    ClusterWorld w(5, 40 + victim);
     w.start();
     ClusterClient c(w, 2);
     ASSERT_TRUE(c.login());
@@ -151,7 +139,7 @@ TEST(ClusterMove, ANodeDiesHalfWay) {
 }
 
 TEST(ClusterMove, ScalingIsCalledOffToo) {
-  Movers w(3);
+  ClusterWorld w(3);
   w.start();
   ClusterClient c(w, 0);
   ASSERT_TRUE(c.login());
@@ -182,7 +170,7 @@ TEST(ClusterMove, ScalingIsCalledOffToo) {
 }
 
 TEST(ClusterMove, AnOperatorMovesStreamsOfAnAccount) {
-  Movers w(4);
+  ClusterWorld w(4);
   w.start();
   ClusterClient c(w, 0), sys(w, 1);
   ASSERT_TRUE(c.login());
@@ -220,7 +208,7 @@ TEST(ClusterMove, AnOperatorMovesStreamsOfAnAccount) {
 }
 
 TEST(ClusterMove, ANodeIsEvacuated) {
-  Movers w(4);
+  ClusterWorld w(4);
   w.start();
   ClusterClient c(w, 0), sys(w, 0);
   ASSERT_TRUE(c.login());

@@ -7,15 +7,6 @@ namespace {
 using testing::ClusterClient;
 using testing::ClusterWorld;
 
-bool eventually(ClusterWorld& w, const std::function<bool()>& stop) {
-  Mono end = w.time.now() + 30 * kSecond;
-  while (w.time.now() < end) {
-    if (stop()) return true;
-    w.run(50 * kMillisecond);
-  }
-  return false;
-}
-
 // The meta group learns late what it had committed: in the journal, records of streams come first.
 TEST(NodeRestart, StreamsOutliveManyDeathsOfAllNodes) {
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {
@@ -31,7 +22,7 @@ TEST(NodeRestart, StreamsOutliveManyDeathsOfAllNodes) {
       for (std::string stream : {"S", "R"}) {
         ClusterClient c(w, static_cast<std::size_t>(round % 3));
         ASSERT_TRUE(c.login());
-        ASSERT_TRUE(eventually(w, [&] { return c.publish(stream + ".a") == 2 * round - 1; }))
+        ASSERT_TRUE(w.eventually([&] { return c.publish(stream + ".a") == 2 * round - 1; }))
             << stream << " in round " << round << " of seed " << seed;
         EXPECT_EQ(c.publish(stream + ".a"), 2 * round);
       }
@@ -39,7 +30,7 @@ TEST(NodeRestart, StreamsOutliveManyDeathsOfAllNodes) {
       for (std::size_t n = 0; n < 3; ++n) w.start(n);
     }
     for (std::size_t n = 0; n < 3; ++n) {
-      EXPECT_TRUE(eventually(w, [&] { return w.status(n, "/healthz") == 200; })) << n;
+      EXPECT_TRUE(w.eventually([&] { return w.status(n, "/healthz") == 200; })) << n;
     }
   }
 }
@@ -66,12 +57,12 @@ TEST(NodeRestart, TheFirstSequenceIsTheOneThatTheLogBeginsWith) {
   w.run(kSecond);
   for (std::size_t i = 0; i < 3; ++i) w[i].kill();
   for (std::size_t i = 0; i < 3; ++i) w.start(i);
-  ASSERT_TRUE(eventually(w, [&] { return w.settled(); }));
+  ASSERT_TRUE(w.eventually([&] { return w.settled(); }));
   ClusterClient again(w, 0);
   ASSERT_TRUE(again.login());
   for (std::string name : {"R1", "R3"}) {
     std::int64_t seq = 0;
-    EXPECT_TRUE(eventually(w, [&] { return (seq = again.publish(name + ".a")) > 0; }));
+    EXPECT_TRUE(w.eventually([&] { return (seq = again.publish(name + ".a")) > 0; }));
     EXPECT_EQ(seq, 102) << name;
     auto info = again.request("$JS.API.STREAM.INFO." + name);
     EXPECT_EQ(testing::text_at(info, "state.first_seq"), "100");

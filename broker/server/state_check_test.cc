@@ -148,14 +148,6 @@ TEST(StateRound, StrangersAndEarlierLivesAreNotHeard) {
 struct Site : ClusterWorld {
   explicit Site(std::uint64_t seed, std::size_t n = 3) : ClusterWorld(n, seed) { start(); }
 
-  bool eventually(const std::function<bool()>& stop, Nanos limit = 30 * kSecond) {
-    Mono end = time.now() + limit;
-    while (time.now() < end) {
-      if (stop()) return true;
-      run(50 * kMillisecond);
-    }
-    return false;
-  }
   StreamHost* host(std::size_t i, const std::string& stream) {
     for (StreamHost* h : nodes[i]->node->jetstream()->all_streams()) {
       if (h->name() == stream) return h;

@@ -210,7 +210,8 @@ void Member::renew() {
 
 void Member::retire() {
   say("is retired");
-  group_->remove();
+  group_->retire();
+  if (journal_) end_records(*journal_, group_->id());
   group_.reset();
   saved_.reset();
   committing_.reset();

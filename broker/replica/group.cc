@@ -371,15 +371,16 @@ void Group::release_restored() {
   if (restored_.v && journal_ && !why_stopped_) journal_->release(id_, restored_);
 }
 
-void Group::remove() {
-  if (journal_ && !journal_->failed()) {
-    store::JournalRecord r;
-    r.group = id_;
-    r.kind = RecordKind::kRemoved;
-    r.term = term();
-    r.index = last();
-    journal_->append(std::move(r), [](Status) {});  // a failed journal is reported by everybody else
-  }
+void end_records(store::Journal& journal, GroupId group) {
+  if (journal.failed()) return;  // that is reported by everybody else
+  store::JournalRecord r;
+  r.group = group;
+  r.kind = RecordKind::kRemoved;
+  r.index = RaftIndex(1);  // not 0: Group::ended()
+  journal.append(std::move(r), [](Status) {});
+}
+
+void Group::retire() {
   if (!why_stopped_) why_stopped_ = std::make_unique<Error>(Code::kUnavailable, "removed");
   in_flight_.clear();
   in_flight_bytes_ = 0;

@@ -120,8 +120,8 @@ class Group {
   std::uint64_t state_hash() const { return machine_.state_hash(); }
   /// What is applied here is not what others have: stops, to come back under a new replica id (ADR 4).
   void give_up(Error why);
-  /// Removes the group's records for good. The group is stopped.
-  void remove();
+  /// Stops the group for good. What the journal holds of it stays until end_records().
+  void retire();
 
   // For Host.
   void step(NodeId from, raft::Message message);
@@ -152,7 +152,7 @@ class Group {
   /// A group of one: whoever else is there, is not a member yet.
   bool alone() const;
   bool started() const { return started_; }
-  /// Before start(): the journal ends with the remove() of this replica.
+  /// Before start(): end_records() was the last that the journal heard of this replica.
   bool ended() const { return ended_; }
   /// Has no state of its own yet: join() and nothing installed.
   bool empty() const { return applied_.index.v == 0; }
@@ -288,5 +288,10 @@ Bytes hard_state_bytes(NodeId vote, bool head_unknown);
 inline bool lost_by(const Error& why) {
   return why.code == Code::kCorrupt || why.code == Code::kIo;
 }
+
+/// Makes what the journal holds of `group` void. Only once something else that is durable says that the
+/// replica is over: a start that finds neither may know a meta state from before, and would found the group
+/// again.
+void end_records(store::Journal& journal, GroupId group);
 
 }  // namespace weir::replica

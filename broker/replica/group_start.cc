@@ -70,8 +70,8 @@ bool Group::alone() const {
 
 Status Group::replay(const store::JournalRecord& record) {
   CHECK(!started_, "replay after start");
-  // By remove(), of this replica, or by start(): what an earlier life under another id left. Also of a log
-  // that cannot be used: the journal frees what a removed group had.
+  // By end_records(), of this replica, or by start(): what an earlier life under another id left. Also of a
+  // log that cannot be used: the journal frees what a removed group had.
   ended_ = record.kind == RecordKind::kRemoved && record.index.v != 0 && !ignore_journal_ &&
            (!installed_ || joined_);
   if (why_stopped_) return *why_stopped_;

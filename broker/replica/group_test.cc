@@ -461,7 +461,8 @@ TEST(Group, RemoveVoidsItsRecords) {
     ASSERT_TRUE(n.other->propose(Bytes::copy_of("kept")));
     ASSERT_TRUE(n.flush_until(1));
     ASSERT_TRUE(n.propose("never applied"));
-    n.group->remove();
+    n.group->retire();
+    end_records(*n.journal, n.group->id());
     n.turn();
     world.loop.run_for(kSecond);
     EXPECT_EQ(n.machine.entries.size(), 1u);

@@ -392,13 +392,9 @@ void JetStream::void_strangers() {
   for (GroupId id : std::exchange(strangers_, {})) {
     if (meta_->group().why_stopped() || meta_->state().find(id) || id >= meta_->state().next_group())
       continue;
-    store::JournalRecord r;
-    r.group = id;
-    r.kind = store::RecordKind::kRemoved;
     // As a replica says it of itself (Group::ended()): a checkpoint may be left, of a replica that could not
     // be used, and the next start may know the stream again until the meta group's commit is known.
-    r.index = RaftIndex(1);
-    journal_->append(std::move(r), [](Status) {});
+    replica::end_records(*journal_, id);
   }
 }
 

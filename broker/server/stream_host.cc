@@ -500,7 +500,7 @@ void StreamHost::destroy() {
   half_ = {};
   end_consumers(jetstream::ConsumerEnd::kDeleted);
   unsubscribe();
-  group_.remove();
+  group_.retire();
   pending_.push_back(std::exchange(batch_, {}));
   for (auto& entry : std::exchange(pending_, {}))
     failed_.emplace_back(std::move(entry), Error(Code::kUnavailable, "stream deleted"));
@@ -517,15 +517,21 @@ void StreamHost::destroy() {
                               [](Status) {});
   }
   discard_other_generations();
-  // The store finishes its removal on its own; it is kept alive by the completion.
+  // The store finishes its removal on its own; it is kept alive by the completion. The records end when the
+  // catalog's note is durable: without both, a start that knows an old meta state founds the group anew.
   std::shared_ptr<store::MessageStore> store(std::move(store_));
   auto* file = static_cast<store::FileStore*>(store.get());
-  file->destroy(std::move(edits), [store](Status) {});
+  file->destroy(std::move(edits), [store, &js = js_, group = identity_.group](const Status& status) {
+    if (status) replica::end_records(*js.journal, group);
+  });
 }
 
 bool StreamHost::replica_ended(const store::Catalog& catalog, GroupId group, NodeId replica) {
   auto ended = catalog.get(ended_key(group));
-  return ended && *ended == std::to_string(replica.v);
+  if (!ended) return false;
+  auto last = parse_u64(*ended);
+  // The ids that this node had before that one are over as well.
+  return last && incarnation_of(replica) <= incarnation_of(NodeId(*last));
 }
 
 void StreamHost::forget_ended(store::Catalog& catalog, const std::function<bool(GroupId, NodeId)>& over) {

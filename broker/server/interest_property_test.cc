@@ -113,8 +113,8 @@ class World {
 
   void check(std::size_t from, std::size_t account, const Player* silent, const std::string& subject,
              const std::string& shown = "") {
-    std::set<std::pair<Player*, std::string>> expected;   // plain ones: exactly these
-    std::map<std::string, std::pair<bool, bool>> groups;  // by queue: member here, there
+    std::set<std::pair<Player*, std::string>> expected;  // plain ones: exactly these
+    std::set<std::string> groups;                        // one member of each
     for (Player& p : players_) {
       bool reached = p.node == from || rig_.linked(p.node, from);
       if (p.account != account || !reached || &p == silent) continue;
@@ -123,7 +123,7 @@ class World {
         if (s.queue.empty()) {
           expected.emplace(&p, sid);
         } else {
-          (p.node == from ? groups[s.queue].first : groups[s.queue].second) = true;
+          groups.insert(s.queue);
         }
       }
     }
@@ -135,12 +135,11 @@ class World {
       }
     }
     EXPECT_TRUE(expected.empty()) << expected.size() << " receivers got nothing of " << subject;
-    EXPECT_TRUE(groups.empty()) << "no member of " << groups.begin()->first << " got " << subject;
+    EXPECT_TRUE(groups.empty()) << "no member of " << *groups.begin() << " got " << subject;
   }
 
   void take(Player& p, const std::string& sid, std::size_t from,
-            std::set<std::pair<Player*, std::string>>& expected,
-            std::map<std::string, std::pair<bool, bool>>& groups) {
+            std::set<std::pair<Player*, std::string>>& expected, std::set<std::string>& groups) {
     auto it = p.subs.find(sid);
     ASSERT_NE(it, p.subs.end()) << "to a subscription that ended";
     ++received;
@@ -149,10 +148,7 @@ class World {
     if (s.queue.empty()) {
       ASSERT_EQ(expected.erase({&p, sid}), 1u) << "twice, or to somebody who did not ask";
     } else {
-      auto g = groups.find(s.queue);
-      ASSERT_NE(g, groups.end()) << "two members of a group got it";
-      ASSERT_TRUE(p.node == from || !g->second.first) << "a member here is preferred";
-      groups.erase(g);
+      ASSERT_EQ(groups.erase(s.queue), 1u) << "two members of a group got it";
     }
     if (++s.delivered == s.max) p.subs.erase(it);
   }

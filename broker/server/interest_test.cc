@@ -205,16 +205,28 @@ TEST(Interest, NeverForwardedAgain) {
   EXPECT_TRUE(c.take().empty());
 }
 
-TEST(Interest, QueueGroupPrefersMembersHere) {
-  ClusterRig rig(2);
-  RigClient a(rig.node(0), 1), here(rig.node(0), 1), there(rig.node(1), 1);
+TEST(Interest, QueueGroupGivesMembersHereAndThereTheSame) {
+  ClusterRig rig(3);
+  RigClient a(rig.node(0), 1), here(rig.node(0), 1), two(rig.node(1), 1), there(rig.node(2), 1);
   here.sub("s", "1", "q");
+  two.sub("s", "1", "q");
   there.sub("s", "1", "q");
+  there.sub("s", "2", "q");
   rig.settle();
-  for (int i = 0; i < 20; ++i) a.pub("s", "x");
+  constexpr std::size_t kSent = 4000;
+  for (std::size_t i = 0; i < kSent; ++i) a.pub("s", "x");
+  rig.settle();
+  std::size_t at_home = here.take().size(), one = two.take().size(), other = there.take().size();
+  EXPECT_EQ(at_home + one + other, kSent);
+  EXPECT_NEAR(static_cast<double>(at_home), kSent / 4.0, kSent * 0.05);
+  EXPECT_NEAR(static_cast<double>(one), kSent / 4.0, kSent * 0.05);
+  there.unsub("1");
+  there.unsub("2");
+  two.unsub("1");
+  rig.settle();
+  for (std::size_t i = 0; i < 20; ++i) a.pub("s", "x");
   rig.settle();
   EXPECT_EQ(here.take().size(), 20u);
-  EXPECT_TRUE(there.take().empty());
 }
 
 TEST(Interest, OwnEchoLeavesQueueGroupToOtherNodes) {

@@ -1,6 +1,7 @@
 #include "broker/server/router.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "broker/base/check.h"
 #include "broker/proto/ack_subject.h"
@@ -124,10 +125,15 @@ RemoteNode* Router::pick_member(const Group& group) {
   return best;
 }
 
-RemoteNode* Router::pick_node(const Group& group) {
-  if (group.name == kMembersQueue) return pick_member(group);
+std::uint64_t Router::members_away(const Group& group) {
   std::uint64_t members = 0;
   for (const Subscription* sub : group.members) members += sub->remote ? sub->weight : 0;
+  return members;
+}
+
+RemoteNode* Router::pick_node(const Group& group) {
+  if (group.name == kMembersQueue) return pick_member(group);
+  std::uint64_t members = members_away(group);
   if (members == 0) return nullptr;
   std::uint64_t at = prng_.below(members);
   for (const Subscription* sub : group.members) {
@@ -136,6 +142,22 @@ RemoteNode* Router::pick_node(const Group& group) {
     at -= sub->weight;
   }
   return nullptr;
+}
+
+// Every member has the same share, wherever it is: workers of one service are spread over the nodes, and a
+// publisher has one of these. Who does not take it leaves it to the others.
+bool Router::serve_group(const Group& group, const Inbound& m, Account& account) {
+  std::uint64_t away = members_away(group);
+  bool ours = away == 0 || group.name == kMembersQueue;
+  if (!ours) {
+    auto remote = [](const Subscription* sub) { return sub->remote != nullptr; };
+    auto here = std::count_if(group.members.begin(), group.members.end(), std::not_fn(remote));
+    ours = prng_.below(away + static_cast<std::uint64_t>(here)) >= away;
+  }
+  if (ours && serve_here(group, m, account, false)) return true;
+  RemoteNode* node = pick_node(group);
+  if (node) choose(*node).queues.push_back(group.name);
+  return node != nullptr;
 }
 
 std::size_t Router::walk_cluster(const Matches& found, const Inbound& m, Account& account) {
@@ -148,15 +170,7 @@ std::size_t Router::walk_cluster(const Matches& found, const Inbound& m, Account
     }
   }
   taken += chosen_.size();
-  for (const auto& group : found.groups) {
-    // A member here costs no way over the network; the others only get what none here takes.
-    if (serve_here(group, m, account, false)) {
-      ++taken;
-    } else if (RemoteNode* node = pick_node(group)) {
-      choose(*node).queues.push_back(group.name);
-      ++taken;
-    }
-  }
+  for (const auto& group : found.groups) taken += serve_group(group, m, account);
   if (chosen_.empty()) return taken;
   if (peers_ && peers_->forward(account, target_.empty() ? m.subject : target_, m, chosen_)) crowded_ = true;
   for (RemoteNode* node : chosen_) {

@@ -88,6 +88,8 @@ class Router {
   session::RemoteNode* pick_member(const Group& group);
   bool serve_here(const Group& group, const session::Inbound& m, Account& account, bool from_peer);
   session::RemoteNode* pick_node(const Group& group);
+  static std::uint64_t members_away(const Group& group);
+  bool serve_group(const Group& group, const session::Inbound& m, Account& account);
   session::RemoteNode& choose(session::RemoteNode& node);
   static void tell_watchers(Account& account, std::string_view pattern);
   bool hand_over(session::Subscription& sub, const session::Inbound& m, Account& account);

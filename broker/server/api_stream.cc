@@ -63,7 +63,7 @@ std::optional<ApiError> ApiServer::refuse_stream(const Account& account, const a
   std::uint64_t account_used = taken - std::min(taken, before);
   auto too_much = file ? ErrCode::kStorageResourcesExceeded : ErrCode::kMemoryResourcesExceeded;
   if (account_max >= 0 && account_used + want > static_cast<std::uint64_t>(account_max)) {
-    return api::make_error(ErrCode::kAccountResourcesExceeded);
+    return api::make_error(too_much);
   }
   if (js_.context().cluster) return std::nullopt;  // the placement knows which nodes have room
   if (want == 0) return std::nullopt;

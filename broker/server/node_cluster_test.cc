@@ -91,6 +91,9 @@ TEST(NodeCluster, AStreamIsTheSameFromEveryNode) {
     EXPECT_EQ(size_at(info, "cluster.replicas"), 2u);
     EXPECT_EQ(text_at(info, "cluster.raft_group").substr(0, 6), "S-R3F-");
     leader = text_at(info, "cluster.leader");
+    auto alone = client->request("$JS.API.STREAM.INFO.R");
+    EXPECT_NE(text_at(alone, "cluster.leader"), "");
+    EXPECT_EQ(text_at(alone, "cluster.raft_group"), "");
     auto consumer = client->request("$JS.API.CONSUMER.INFO.S.k");
     EXPECT_EQ(text_at(consumer, "cluster.leader"), leader);
     EXPECT_EQ(size_at(consumer, "cluster.replicas"), 2u);

@@ -434,6 +434,14 @@ TEST(NodeJetStream, AccountLimits) {
                    "{\"stream_name\":\"S\",\"config\":{\"name\":\"d\",\"ack_policy\":\"explicit\"}}");
   EXPECT_EQ(js.c.error_of(second), "10026");
   js.consumer("S", "c");  // the one that is there may be asked for again
+  // More than the account may have cannot be reserved.
+  auto large = "\"max_bytes\":100000000";
+  for (const char* named : {"\"name\":\"S\",\"subjects\":[\"s\"],",
+                            "\"name\":\"M\",\"subjects\":[\"m\"],\"storage\":\"memory\","}) {
+    std::string name(named + 8, 1);
+    auto v = js.c.request("$JS.API.STREAM.UPDATE." + name, "{" + std::string(named) + large + "}");
+    EXPECT_EQ(js.c.error_of(v), name == "S" ? "10047" : "10028");
+  }
   // Storage: what is stored counts, and deletes make room.
   std::int64_t stored = 0;
   for (int i = 0; i < 30 && stored >= 0; ++i) stored = js.c.publish("s", std::string(1000, 'x'));

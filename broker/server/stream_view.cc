@@ -22,10 +22,11 @@ std::optional<api::ClusterInfo> StreamHost::cluster_info() const {
     c.leader = js_.server_name;
     return c;
   }
-  c.raft_group = group_name();
   if (NodeId leader = group_.leader(); leader.v != 0) c.leader = js_.cluster->name_of(leader);
-  if (group_.leading()) c.leader_since = leader_since_;
   c.replicas = peer_infos(group_, *js_.cluster);
+  if (group_.alone() && c.replicas.empty()) return c;  // as nats-server 2.15.1 shows a stream of one replica
+  c.raft_group = group_name();
+  if (group_.leading()) c.leader_since = leader_since_;
   return c;
 }
 

@@ -81,9 +81,6 @@ TEST(Mesh, FullLanes) {
 }
 
 TEST(Mesh, TransportHoldsNoMoreThanItsShare) {
-  env::testing::NetOptions slow;
-  slow.window = 1;
-  slow.delay_min = slow.delay_max = kSecond;
   MeshPair w;
   w[1].tuning.transport_bytes_max = 10'000;
   w.up();

@@ -48,6 +48,7 @@ class Node:
         self.process = None
         self.paused = False
         self.starts = 0
+        self.damage = []  # of damage.Damage
         os.makedirs(self.disk, exist_ok=True)
 
     def mount(self, folder):
@@ -174,10 +175,13 @@ class Node:
 
     def wipe(self):
         shutil.rmtree(self.store, ignore_errors=True)
+        self.damage = []
 
     def files(self):
+        """What damage may hit."""
         found = glob.glob(self.store + "/**/*", recursive=True)
-        return sorted(p for p in found if os.path.isfile(p) and os.path.getsize(p) > 0)
+        found = [p for p in found if os.path.isfile(p) and os.path.getsize(p) > 0]
+        return sorted(p for p in found if not p.endswith((".lock", ".pid")))
 
     def log_since(self, mark):
         with open(self.log, "rb") as f:

@@ -2,14 +2,15 @@
 
 A step is {"kind", "pause", "hold", ...}: everything random is in it, so a plan can be written down and run
 again. "pick" (0..1) names a node by its share of the list; "leader" means the one that leads LOAD then.
-Damage (corrupt, wipe) hits a minority, and only when every replica is current.
+Damage (corrupt, wipe) hits a minority, and only when every replica is current. What was changed in a file that is
+still there as it was left counts: nobody may have read it yet, and the next to be damaged has the only good copy.
 """
 
-import os
 import random
 import signal
 import time
 
+from damage import corrupt
 from network import HOST
 
 KINDS = ("kill", "pause", "partition", "corrupt", "wipe", "diskfull", "rolling")
@@ -72,6 +73,13 @@ class Faults:
             order.remove(leader)
             order.insert(0, leader)
         return [nodes[n] for n in order[:count]]
+
+    def within_minority(self, order, count):
+        """The first of `order` to damage: with those whose damage nobody has read yet, a minority."""
+        hurt = [n for n in order if any(d.still_there() for d in n.damage)]
+        sound = [n for n in order if n not in hurt]
+        room = (len(order) - 1) // 2 - len(hurt)
+        return (hurt + sound[: max(0, room)])[:count]
 
     def do(self, step):
         result = {"notes": [], "manual": 0}
@@ -140,7 +148,7 @@ class Faults:
         result["healed"] = time.monotonic()
 
     def _damaged(self, step, result, damage):
-        victims = self.targets(step, step["count"])
+        victims = self.within_minority(self.targets(step, len(self.cluster.nodes)), step["count"])
         marks = {}
         result["begun"] = time.monotonic()
         for node in victims:
@@ -177,7 +185,13 @@ class Faults:
 
     def _corrupt(self, step, result):
         rng = random.Random(step["dice"])
-        self._damaged(step, result, lambda node: corrupt(node, step, rng))
+
+        def damage(node):
+            what, done = corrupt(node.files(), step, rng)
+            node.damage.append(done)
+            return "n%d: %s" % (node.number, what)
+
+        self._damaged(step, result, damage)
 
     def _diskfull(self, step, result):
         victims = self.targets(step, step["count"])
@@ -222,42 +236,3 @@ def names(nodes):
 def ready(nodes):
     for node in nodes:
         node.wait_ready()
-
-
-CLASSES = {
-    # of weir-broker; of nats-server
-    "journal": ("/journal/", "/_js_/"),
-    "segment": ("/streams/", "/msgs/"),
-    "catalog": ("/catalog/", "meta.inf"),
-}
-
-
-def corrupt(node, step, rng):
-    """Changes one file of a stopped node; returns what was done."""
-    files = [f for f in node.files() if not f.endswith((".lock", ".pid"))]
-    wanted = CLASSES.get(step["where"], ("",))
-    chosen = [f for f in files if any(part in f for part in wanted)] or files
-    # By size: most bytes of a disk are in large files.
-    path = rng.choice(chosen) if step["where"] != "any" else rng.choices(files, [os.path.getsize(f) for f in files])[0]
-    size = os.path.getsize(path)
-    short = os.path.relpath(path, node.store)
-    if step["how"] == "truncate":
-        left = int(size * rng.random())
-        os.truncate(path, left)
-        return "n%d: %s cut from %d to %d bytes" % (node.number, short, size, left)
-    spots = []
-    with open(path, "r+b") as f:
-        for _ in range(rng.randint(1, 6)):
-            at = rng.randrange(size)
-            # Preallocated zeros say nothing: look for a byte in use.
-            for _ in range(64):
-                f.seek(at)
-                if f.read(1) != b"\0":
-                    break
-                at = rng.randrange(size)
-            f.seek(at)
-            old = f.read(1)[0]
-            f.seek(at)
-            f.write(bytes([old ^ (1 << rng.randrange(8))]))
-            spots.append(at)
-    return "n%d: bits flipped in %s (%d bytes) at %s" % (node.number, short, size, sorted(spots))

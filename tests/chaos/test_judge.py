@@ -5,12 +5,14 @@ Run: python3 tests/chaos/test_judge.py
 
 import base64
 import os
+import random
 import tempfile
 import unittest
 import zlib
 
 import faults
 import judge
+from damage import corrupt
 from replicas import Contents, intact, ranges
 
 
@@ -203,6 +205,29 @@ class Parts(unittest.TestCase):
             steps = faults.plan(1, faults.DAMAGING, nodes)
             for _ in range(200):
                 self.assertLessEqual(next(steps)["count"], (nodes - 1) // 2)
+
+    def test_damage_that_nobody_read_yet_counts(self):
+        class Node:
+            def __init__(self):
+                self.damage = []
+
+        order = [Node() for _ in range(5)]
+        pick = faults.Faults(None).within_minority
+        self.assertEqual(pick(order, 1), order[:1])
+        with tempfile.TemporaryDirectory() as folder:
+            for number, how in ((4, "flip"), (3, "truncate")):
+                path = os.path.join(folder, "file%d" % number)
+                with open(path, "wb") as f:
+                    f.write(bytes(range(1, 200)))
+                step = {"where": "any", "how": how}
+                order[number].damage.append(corrupt([path], step, random.Random(number))[1])
+            self.assertEqual(pick(order, 2), [order[3], order[4]])
+            self.assertEqual(pick(order, 1), [order[3]])
+            with open(os.path.join(folder, "file4"), "r+b") as f:  # written over
+                f.write(bytes(200))
+            self.assertEqual(pick(order, 2), [order[3], order[0]])
+            os.rename(os.path.join(folder, "file4"), os.path.join(folder, "file3"))  # another file there
+            self.assertEqual(pick(order, 2), order[:2])
 
     def test_recovery(self):
         with tempfile.TemporaryDirectory() as folder:

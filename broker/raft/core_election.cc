@@ -73,15 +73,17 @@ void Core::reset_election_timer() {
   }
   // Always more than election_ticks: peers that heard the leader as late as this node did are out of
   // their promise when the request arrives.
-  unsigned spread = cfg_.election_ticks, late = 0;
-  if (cfg_.order &&
-      leader_ == NodeId{0}) {  // after a start all begin to wait at once; and after a split vote
-    // One after the other, however many they are: those whose turn comes first may have lost what others
-    // have, and of several who ask in one moment none gets a majority, every time anew.
-    spread = std::max(1u, cfg_.election_ticks / 4);
-    late = std::min(turn(NodeId{0}), kTurnsMax) * spread;
-  }
-  election_timeout_ = cfg_.election_ticks + 1 + late + static_cast<unsigned>(prng_.below(spread));
+  // After a start all begin to wait at once.
+  bool by_turns = cfg_.order && leader_ == NodeId{0};
+  election_timeout_ = cfg_.election_ticks + 1 +
+                      (by_turns ? turn_delay() : static_cast<unsigned>(prng_.below(cfg_.election_ticks)));
+}
+
+// One after the other, however many they are: those whose turn comes first may have lost what others have,
+// and of several who ask in one moment none gets a majority, every time anew.
+unsigned Core::turn_delay() {
+  unsigned step = std::max(1u, cfg_.election_ticks / 4);
+  return std::min(turn(NodeId{0}), kTurnsMax) * step + static_cast<unsigned>(prng_.below(step));
 }
 
 // 4.2.2: a node that its own latest configuration leaves out may still be needed, as long as that one is
@@ -212,6 +214,11 @@ void Core::on_vote_resp(const Message& m) {
   if (pre && !m.reject && m.term != term_ + 1) return;  // of an earlier attempt
   votes_.emplace(m.from, !m.reject);
   tally();
+  if (pre || !m.reject || role_ == Role::kLeader || !cfg_.order) return;
+  // Its log was good enough a moment ago: somebody else asked in the same moment. Neither may get a majority
+  // if others are down, and no promise to a leader has to run out before the next try.
+  unsigned retry = election_elapsed_ + std::max(1u, cfg_.election_ticks / 4) + turn_delay();
+  election_timeout_ = std::min(election_timeout_, retry);
 }
 
 void Core::tally() {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "broker/base/prng.h"
 
@@ -302,6 +303,41 @@ TEST(RaftCoreDeath, HostMisuseIsCaught) {
   Config c = config_of(1);
   c.lease_ticks = c.election_ticks;
   EXPECT_DEATH(Core(c, start_of({})), "lease");
+}
+
+// Two of three ask in the same moment, and the third is down: neither has a majority. The next try must not
+// wait for a whole time-out, and not be in the same moment again.
+TEST(RaftCore, ASplitVoteIsTriedAgainSoon) {
+  for (std::uint64_t order = 0; order < 6; ++order) {
+    std::vector<std::unique_ptr<Core>> cores;
+    for (std::uint64_t id : {1u, 2u}) {
+      Config c = config_of(id);
+      c.order = order;
+      cores.push_back(std::make_unique<Core>(c, start_of({1})));
+      for (unsigned i = 0; i < c.election_ticks && cores.back()->role() == Role::kFollower; ++i)
+        cores.back()->tick();
+      cores.back()->campaign();
+    }
+    auto round = [&] {  // what both say crosses on its way
+      std::vector<std::vector<Message>> said;
+      for (auto& core : cores) said.push_back(settle(*core));
+      for (std::size_t from : {0u, 1u}) {
+        for (const Message& m : said[from]) {
+          if (m.to == NodeId{2 - from}) cores[1 - from]->step(NodeId{from + 1}, m);
+        }
+      }
+    };
+    auto leads = [&] { return cores[0]->role() == Role::kLeader || cores[1]->role() == Role::kLeader; };
+    for (int i = 0; i < 4; ++i) round();
+    ASSERT_FALSE(leads());
+    ASSERT_EQ(cores[0]->term(), cores[1]->term());
+    unsigned ticks = 0;
+    for (; ticks < 20 && !leads(); ++ticks) {
+      for (auto& core : cores) core->tick();
+      for (int i = 0; i < 6; ++i) round();
+    }
+    EXPECT_LE(ticks, 9u) << "order " << order;
+  }
 }
 
 }  // namespace

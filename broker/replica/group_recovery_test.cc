@@ -193,6 +193,13 @@ TEST_F(Recovery, EntriesThatSupersedeTakeFaultsAlong) {
   EXPECT_EQ(v.last, (raft::EntryId{RaftIndex(4), Term(2)}));
 }
 
+TEST_F(Recovery, WhatWasReplacedBelowTheCheckpointIsGoneAboveItToo) {
+  restore(4, 2, /*installed=*/false);
+  for (std::uint64_t index = 3; index <= 6; ++index) entry(index, 1, "old");
+  entry(3, 2), entry(4, 2);
+  EXPECT_EQ(started().last, (raft::EntryId{RaftIndex(4), Term(2)}));
+}
+
 TEST_F(Recovery, EntriesThatNobodyKnowsEndTheLog) {
   found();
   entry(2, 1), lost(3, 4, 0), entry(5, 2);

@@ -163,6 +163,8 @@ bool JournalImpl::room(std::uint64_t bytes) {
     sync_now();
     return false;
   }
+  // roll() would close the file, and nobody would hear of the end of its sync.
+  if (syncing_ && !unsynced) return false;
   std::uint64_t need = bytes + kJournalBlock;
   if (!pool_.ready(need)) {
     pool_.prepare(std::max(need, options_.file_bytes), first_needed_);

@@ -259,6 +259,33 @@ TEST(Journal, AResetFreesFilesAndCarriesTheHardState) {
   EXPECT_EQ(rig.image.groups[1].state, "3/2/vote");
 }
 
+// The promise of a journal at rest is written without a sync, so a file that is to be left gets one of its
+// own first. Meanwhile hard states that are carried along fill a frame of that file, and its sync counts as
+// well.
+TEST(Journal, AFileIsNotClosedUnderItsSync) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    JournalRig rig(seed);
+    ASSERT_TRUE(rig.open());
+    std::uint64_t last = 0;
+    auto add = [&](std::size_t bytes) { rig.entry(9, ++last, std::string(bytes, 'x')); };
+    for (int round = 0; round < 6; ++round) {
+      for (std::uint32_t g = 1; g <= 3; ++g) rig.append(GroupId(g), RecordKind::kHardState, 1, 0, "vote");
+      add(9'000);
+      rig.settle();
+      std::uint64_t first_file = last;
+      add(100);
+      rig.settle();
+      rig.world.loop.run_for(kSecond);
+      add(12'150);  // not into this file, and not into a frame with what is carried
+      rig.journal->flush();
+      rig.release(9, first_file);
+      for (int i = 0; i < 5; ++i) rig.settle();
+      ASSERT_EQ(rig.acked, rig.history.size()) << "round " << round;
+    }
+  }
+}
+
 TEST(Journal, AFailedSyncIsFinal) {
   JournalRig rig(11);
   ASSERT_TRUE(rig.open());

@@ -143,6 +143,7 @@ class Core {
   bool electable() const;
   bool may_campaign() const;
   unsigned turn(NodeId gone) const;
+  unsigned turn_ticks() const;
   unsigned turn_delay();
   bool promised_to_leader(NodeId candidate) const;
   void reset_election_timer();

@@ -79,10 +79,15 @@ void Core::reset_election_timer() {
                       (by_turns ? turn_delay() : static_cast<unsigned>(prng_.below(cfg_.election_ticks)));
 }
 
+// From one turn to the next.
+unsigned Core::turn_ticks() const {
+  return std::max(1u, cfg_.election_ticks / 4);
+}
+
 // One after the other, however many they are: those whose turn comes first may have lost what others have,
 // and of several who ask in one moment none gets a majority, every time anew.
 unsigned Core::turn_delay() {
-  unsigned step = std::max(1u, cfg_.election_ticks / 4);
+  unsigned step = turn_ticks();
   return std::min(turn(NodeId{0}), kTurnsMax) * step + static_cast<unsigned>(prng_.below(step));
 }
 
@@ -217,7 +222,7 @@ void Core::on_vote_resp(const Message& m) {
   if (pre || !m.reject || role_ == Role::kLeader || !cfg_.order) return;
   // Its log was good enough a moment ago: somebody else asked in the same moment. Neither may get a majority
   // if others are down, and no promise to a leader has to run out before the next try.
-  unsigned retry = election_elapsed_ + std::max(1u, cfg_.election_ticks / 4) + turn_delay();
+  unsigned retry = election_elapsed_ + turn_ticks() + turn_delay();
   election_timeout_ = std::min(election_timeout_, retry);
 }
 

@@ -131,11 +131,10 @@ std::uint64_t Router::members_away(const Group& group) {
   return members;
 }
 
-RemoteNode* Router::pick_node(const Group& group) {
+RemoteNode* Router::pick_node(const Group& group, std::uint64_t away) {
   if (group.name == kMembersQueue) return pick_member(group);
-  std::uint64_t members = members_away(group);
-  if (members == 0) return nullptr;
-  std::uint64_t at = prng_.below(members);
+  if (away == 0) return nullptr;
+  std::uint64_t at = prng_.below(away);
   for (const Subscription* sub : group.members) {
     if (!sub->remote) continue;
     if (at < sub->weight) return sub->remote;
@@ -155,7 +154,7 @@ bool Router::serve_group(const Group& group, const Inbound& m, Account& account)
     ours = prng_.below(away + static_cast<std::uint64_t>(here)) >= away;
   }
   if (ours && serve_here(group, m, account, false)) return true;
-  RemoteNode* node = pick_node(group);
+  RemoteNode* node = pick_node(group, away);
   if (node) choose(*node).queues.push_back(group.name);
   return node != nullptr;
 }

@@ -87,7 +87,7 @@ class Router {
   std::size_t walk_arrival(const Match& found, const Arrival& arrival, Account& account);
   session::RemoteNode* pick_member(const Group& group);
   bool serve_here(const Group& group, const session::Inbound& m, Account& account, bool from_peer);
-  session::RemoteNode* pick_node(const Group& group);
+  session::RemoteNode* pick_node(const Group& group, std::uint64_t away);
   static std::uint64_t members_away(const Group& group);
   bool serve_group(const Group& group, const session::Inbound& m, Account& account);
   session::RemoteNode& choose(session::RemoteNode& node);

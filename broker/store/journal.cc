@@ -11,7 +11,7 @@ namespace {
 
 // A journal at rest writes the promise of its last frame after this time, without a sync: damage to
 // that frame is then told from a torn write.
-constexpr Nanos kIdlePromise = 100 * kMillisecond;
+constexpr Nanos kIdlePromise = 10 * kMillisecond;
 // Of one read(): each costs two reads of the disk or more.
 constexpr std::size_t kReadPiecesMax = 256;
 

@@ -327,6 +327,14 @@ TEST_F(JournalDamage, AJournalAtRestPromisesItsLastFrame) {
   EXPECT_EQ(rig.visited, 11u);
 }
 
+// The next frame promises it; without one, little time passes in which it looks like a torn write.
+TEST_F(JournalDamage, AShortRestIsEnough) {
+  write(4, 15 * kMillisecond);
+  ASSERT_TRUE(rig.world.disk.flip_bit(kFile1, offset_of("group2index4"), 3));
+  ASSERT_TRUE(rig.open());
+  EXPECT_TRUE(has_fault(2, 4, 4));
+}
+
 TEST_F(JournalDamage, ACleanStopPromisesTheLastFrameToo) {
   ASSERT_TRUE(rig.open());
   rig.entry(1, 1, "clean stop");

@@ -221,10 +221,12 @@ Placed place_replacement(const api::StreamConfig& config, const std::vector<Node
                          const std::vector<PlaceNode>& nodes, const PlaceRules& rules, std::uint64_t seed) {
   Nodes stay = current;
   std::erase(stay, gone);
+  std::vector<PlaceNode> reached = nodes;
+  std::erase_if(reached, [&](const PlaceNode& n) { return !n.online && !holds(stay, n.id); });
   std::size_t count = std::max(wanted(config), stay.size());
   api::ApiError first;
   for (; count > stay.size() && count > 0; --count) {
-    Ask ask{config, nodes, rules, seed, count, stay, {}, {gone}};
+    Ask ask{config, reached, rules, seed, count, stay, {}, {gone}};
     Placed placed = Chooser(ask).choose();
     if (placed.ok()) return {std::move(placed.nodes), first};
     if (first.err_code == api::ErrCode::kNone) first = placed.error;

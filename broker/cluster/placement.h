@@ -62,8 +62,10 @@ Placed place_move(const api::StreamConfig& config, const std::vector<NodeId>& cu
                   const std::vector<NodeId>& exclude, const std::vector<PlaceNode>& nodes,
                   const PlaceRules& rules, std::uint64_t seed);
 
-/// Without `gone`, filled up to config.num_replicas as far as that is possible. Not complete(): `nodes`
-/// has those there are, at least one, and the rest has to be found later; empty if nobody is left.
+/// Without `gone`, filled up to config.num_replicas with nodes that are reached, as far as that is possible:
+/// a node that is down would hold up the move, and one that is reached later may be taken then. Not
+/// complete(): `nodes` has those there are, at least one, and the rest has to be found later; empty if nobody
+/// is left.
 Placed place_replacement(const api::StreamConfig& config, const std::vector<NodeId>& current, NodeId gone,
                          const std::vector<PlaceNode>& nodes, const PlaceRules& rules, std::uint64_t seed);
 

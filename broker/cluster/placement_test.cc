@@ -218,5 +218,18 @@ TEST(Placement, ReplacementTakesWhatThereIs) {
   EXPECT_EQ(text(place_replacement(config(1), {id(2)}, id(2), {node(2)}, kRules, 1)), "");
 }
 
+TEST(Placement, ReplacementTakesOnlyWhoIsReached) {
+  auto all = nodes(5);
+  all[3].online = false;
+  for (std::uint64_t seed = 0; seed < 20; ++seed)
+    EXPECT_EQ(text(place_replacement(config(3), {id(1), id(2), id(3)}, id(2), all, kRules, seed)), "1 3 5");
+  all[4].online = false;
+  auto p = place_replacement(config(3), {id(1), id(2), id(3)}, id(2), all, kRules, 1);
+  EXPECT_EQ(text(p), "1 3 incomplete") << "rather two for now than a third that is down";
+  all[2].online = false;
+  p = place_replacement(config(3), {id(1), id(2), id(3)}, id(2), all, kRules, 1);
+  EXPECT_EQ(text(p), "1 3 incomplete") << "who is down keeps what it has";
+}
+
 }  // namespace
 }  // namespace weir::cluster

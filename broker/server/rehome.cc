@@ -56,7 +56,8 @@ bool Rehomer::place(const MetaStream& s) {
   if (gone.v == 0 && !few) return false;
   std::vector<cluster::PlaceNode> nodes = js_.place_nodes();
   std::erase_if(nodes, [&](const cluster::PlaceNode& n) {
-    return evacuating_.contains(n.id) && std::find(current.begin(), current.end(), n.id) == current.end();
+    bool able = n.online && !evacuating_.contains(n.id);
+    return !able && std::find(current.begin(), current.end(), n.id) == current.end();
   });
   std::uint64_t seed = env_.random.next();
   cluster::Placed placed =
@@ -70,9 +71,12 @@ bool Rehomer::place(const MetaStream& s) {
   c.group = s.group;
   c.expected = s.peers_revision;
   c.nodes = placed.nodes;
-  env_.log.info("stream " + s.account + "/" + s.config.name + " gets " +
-                (gone.v != 0 ? "a replica instead of the one on " + js_.context().cluster->name_of(gone)
-                             : std::string("the replica that it misses")));
+  bool fewer = placed.nodes.size() < current.size();
+  env_.log.info("stream " + s.account + "/" + s.config.name +
+                (gone.v == 0 ? " gets the replica that it misses"
+                 : fewer     ? " gives up its replica on " + js_.context().cluster->name_of(gone) +
+                               ", another one waits for a node that can take it"
+                         : " gets a replica instead of the one on " + js_.context().cluster->name_of(gone)));
   ++open_;
   js_.meta().propose([&](jetstream::EntryBuilder& b) { b.meta_set_peers(c); },
                      [this, alive = std::weak_ptr<int>(alive_)](const jetstream::MetaOutcome&) {

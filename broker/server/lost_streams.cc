@@ -15,6 +15,8 @@ constexpr Nanos kLookEvery = kSecond;
 constexpr Nanos kPatience = 2 * kSecond;  // without a leader
 constexpr Nanos kSaidMax = 5 * kSecond;   // older words do not count
 constexpr Nanos kAskTimeout = 2 * kSecond;
+// A node that is not reached may be on the other side of a cut, with the messages: it gets this long.
+constexpr Nanos kPatienceWithTheSilent = 30 * kSecond;
 
 /// Ids that the meta group gave up never vote again. In a joint configuration both halves have to agree.
 bool majority_is_gone(const raft::ConfState& conf, const MetaStream& s) {
@@ -90,16 +92,29 @@ void LostStreams::on_told(NodeId from, const Bytes& body) {
 void LostStreams::note(GroupId group, NodeId replica) {
   const MetaStream* s = js_.meta().state().find(group);
   if (!s || s->hosted_on(node_of(replica)) != replica) return;
-  auto& said = empty_[group];
-  said[replica] = env_.clock.now();
-  auto says = [&](NodeId peer) {
-    auto it = said.find(peer);
-    return it != said.end() && env_.clock.now() - it->second < kSaidMax;
-  };
-  if (std::all_of(s->peers.begin(), s->peers.end(), says) &&
-      std::all_of(s->leaving.begin(), s->leaving.end(), says)) {
-    reset(*s);
+  Mono now = env_.clock.now();
+  Words& words = empty_[group];
+  std::erase_if(words.heard, [&](const auto& h) { return now - h.second >= kSaidMax; });
+  if (words.heard.empty()) words.since = now;
+  words.heard[replica] = now;
+  if (all_lost(*s)) reset(*s);
+}
+
+bool LostStreams::all_lost(const MetaStream& s) const {
+  const Words& words = empty_.at(s.group);
+  std::size_t silent = 0, all = s.peers.size() + s.leaving.size();
+  bool may_be_skipped =
+      s.config.storage == api::Storage::kMemory && env_.clock.now() - words.since >= kPatienceWithTheSilent;
+  for (const auto* list : {&s.peers, &s.leaving}) {
+    for (NodeId peer : *list) {
+      if (words.heard.contains(peer)) continue;
+      const auto& before = s.origin.nodes;
+      bool was_there = std::find(before.begin(), before.end(), node_of(peer)) != before.end();
+      if (!may_be_skipped || was_there || js_.context().cluster->connected(node_of(peer))) return false;
+      ++silent;
+    }
   }
+  return silent * 2 < all;
 }
 
 void LostStreams::reset(const MetaStream& s) {

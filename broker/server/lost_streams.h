@@ -7,7 +7,8 @@
 // How:     a replica without a leader that has no state, or none that can count, says so to the leader of the
 //          meta group every second. (The same walk over the streams finds those with damaged files.) When
 //          each replica that is wanted or about to leave has said it, the meta group resets the stream:
-//          another group under the same name.
+//          another group under the same name. Of a stream in memory, fewer than half of them may be on nodes
+//          that are not reached, if these were to join it only: they alone can never elect anybody.
 #pragma once
 
 #include <map>
@@ -35,13 +36,18 @@ class LostStreams {
   void tell(GroupId group, NodeId replica);
   void on_told(NodeId from, const Bytes& body);
   void note(GroupId group, NodeId replica);
+  bool all_lost(const jetstream::MetaStream& stream) const;
   void reset(const jetstream::MetaStream& stream);
 
   env::Env& env_;
   JetStream& js_;
   Mono next_look_{};
-  std::map<GroupId, Mono> leaderless_;               // replicas here, since when; at most the streams here
-  std::map<GroupId, std::map<NodeId, Mono>> empty_;  // what replicas said of themselves, and when
+  std::map<GroupId, Mono> leaderless_;  // replicas here, since when; at most the streams here
+  struct Words {
+    Mono since;                    // of the first one; silence begins anew
+    std::map<NodeId, Mono> heard;  // which replica, when last
+  };
+  std::map<GroupId, Words> empty_;  // what replicas said of themselves
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 

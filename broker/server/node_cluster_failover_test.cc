@@ -190,5 +190,36 @@ TEST(NodeCluster, AStreamInMemorySurvivesARollingRestart) {
   EXPECT_EQ(text_at(c.request("$JS.API.CONSUMER.INFO.M.k"), "num_pending"), "56");
 }
 
+// Replicas that were to join are on nodes that are down, and nobody who was there remembers anything.
+TEST(NodeCluster, AStreamInMemoryBeginsAnewWithoutWhoHasNotCome) {
+  ClusterWorld w(5);
+  w.start();
+  {
+    ClusterClient c(w, 0);
+    ASSERT_TRUE(c.login());
+    std::string tags = ",\"storage\":\"memory\",\"placement\":{\"tags\":[\"!rack:4\",\"!rack:5\"]}";
+    EXPECT_EQ(c.create_stream("M", 3, tags), "");
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(c.publish("M.a"), i + 1);
+    w.await_replicas(c, "M", 2);
+    w[3].kill();
+    w[4].kill();
+    w.run(5 * kSecond);
+    auto r = c.request("$JS.API.STREAM.UPDATE.M",
+                       "{\"name\":\"M\",\"subjects\":[\"M.>\"],\"storage\":\"memory\",\"num_replicas\":5}");
+    EXPECT_EQ(c.error_of(r), "");
+    w.run(2 * kSecond);
+  }
+  for (std::size_t i = 0; i < 3; ++i) w[i].kill();
+  for (std::size_t i = 0; i < 3; ++i) w.start(i);
+  ClusterClient c(w, 0);
+  ASSERT_TRUE(c.login());
+  w.run(20 * kSecond);
+  EXPECT_EQ(c.publish("M.a"), 0) << "the other two may have everything, as far as anybody knows";
+  EXPECT_TRUE(w.eventually([&] { return c.publish("M.a") > 0; }, 30 * kSecond));
+  EXPECT_EQ(text_at(c.request("$JS.API.STREAM.INFO.M"), "state.first_seq"), "1");
+  for (std::size_t i = 3; i < 5; ++i) w.start(i);
+  EXPECT_TRUE(w.eventually([&] { return w.replicas_current(c, "M", 4); }));
+}
+
 }  // namespace
 }  // namespace weir::server

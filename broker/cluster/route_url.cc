@@ -59,7 +59,11 @@ Status read_host_port(std::string_view s, env::Endpoint& at) {
 Result<RouteUrl> parse_route_url(std::string_view text) {
   RouteUrl url;
   auto scheme = text.find("://");
-  if (scheme != std::string_view::npos) text = text.substr(scheme + 3);
+  if (scheme != std::string_view::npos) {
+    if (text.substr(0, scheme).find_first_of(":/@") != std::string_view::npos)
+      return Error(Code::kInvalid, "route: not a URL: its scheme is to be a word, like nats://");
+    text = text.substr(scheme + 3);
+  }
   text = text.substr(0, text.find('/'));
   auto at = text.rfind('@');
   if (at != std::string_view::npos) {

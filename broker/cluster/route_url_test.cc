@@ -34,6 +34,7 @@ TEST(RouteUrl, Refuses) {
   EXPECT_EQ(shown("::1:6222"), "route: an IPv6 address needs brackets");
   EXPECT_EQ(shown("[::1"), "route: ']' is missing");
   EXPECT_EQ(shown("[::1]6222"), "route: text behind ']'");
+  EXPECT_EQ(shown("foo:://bar"), "route: not a URL: its scheme is to be a word, like nats://");
 }
 
 }  // namespace

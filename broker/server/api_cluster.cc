@@ -74,6 +74,14 @@ void ApiServer::refuse(const ApiRequest& r, const Route& route) {
   if (!r.reply.empty()) router_.send(*r.account, r.reply, {}, block, block.size());
 }
 
+// What this node knows is of the time when it was a member.
+void ApiServer::ask_a_member(const ApiRequest& r, const Route& route) {
+  std::vector<cluster::NodeInfo> peers = js_.context().cluster->mesh().peers();
+  std::erase_if(peers, [](const auto& p) { return !p.jetstream || p.lame_duck || p.cluster_id.empty(); });
+  bool sent = !peers.empty() && r.hops < kForwardsMax && send_on(peers[asked_++ % peers.size()].id, r);
+  if (!sent) refuse(r, route);
+}
+
 bool ApiServer::pass_on(ApiRequest& r, const Route& route) {
   ClusterSide* cluster = js_.context().cluster;
   if (route.scope == Scope::kHere) return false;
@@ -98,6 +106,7 @@ bool ApiServer::pass_on(ApiRequest& r, const Route& route) {
     if (r.hops >= kForwardsMax || !send_on(to, r)) refuse(r, route);
     return true;
   }
+  if (!js_.refusal().empty()) return ask_a_member(r, route), true;
   if (r.since.ns == 0) r.since = env_.clock.now();
   if (env_.clock.now() - r.since > kHoldFor || held_.size() >= kHeldMax) {
     refuse(r, route);
@@ -174,7 +183,10 @@ void ApiServer::stream_applied(ApiRequest& r) {
   GroupId id(static_cast<std::uint32_t>(*group));
   StreamHost* host = js_.find(id);
   if (host && host->group().why_stopped() && !host->group().needs_new_id()) {
-    return fail(r, type, api::make_error(ErrCode::kStreamOfflineReason, host->offline_reason()));
+    // The meta group has the change, and the stream takes it when it runs again: not said to have failed.
+    api::ApiError later = api::make_error(ErrCode::kStreamOfflineReason, host->offline_reason());
+    later.http_code = 503;
+    return fail(r, type, later);
   }
   if (host && host->group().leading() && host->machine().config_revision() >= *revision) {
     if (update || cancel) return reply(r, api::encode_stream_update(shown(*host), type));

@@ -81,6 +81,7 @@ class ApiServer {
   /// True: the request is on its way to another node, waits for a leader, or was refused.
   void refuse(const ApiRequest& r, const Route& route);
   bool pass_on(ApiRequest& r, const Route& route);
+  void ask_a_member(const ApiRequest& r, const Route& route);
   bool wait_for_start(ApiRequest& r, const Route& route);
   bool send_on(NodeId to, const ApiRequest& r);
   void hold(ApiRequest r);
@@ -167,6 +168,7 @@ class ApiServer {
   std::deque<ApiRequest> held_;  // wait for a leader
   bool retry_ = false;
   env::TimerId retry_timer_ = 0;
+  std::size_t asked_ = 0;  // members, one after the other, by a node that is none
   std::uint64_t dropped_ = 0;
 };
 

@@ -101,6 +101,7 @@ void MonitorView::safe_to_stop(const api::HealthzOptions& o,
 std::string MonitorView::meta_health() const {
   const ClusterSide* cluster = n_.jetstream->context().cluster;
   if (!cluster) return {};
+  if (std::string why = n_.jetstream->refusal(); !why.empty()) return "takes no part in the cluster: " + why;
   if (n_.jetstream->meta_leader().v == 0) return "has not established contact with a meta leader";
   if (std::string why = not_current(n_.jetstream->meta().group(), cluster); !why.empty())
     return "meta group " + why;

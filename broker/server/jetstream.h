@@ -132,6 +132,8 @@ class JetStream final {
   bool forming() const;
   /// The meta group knows this node as it is; always true without a cluster.
   bool registered() const { return !registrar_ || registrar_->registered(); }
+  /// Why the cluster does not want this node: an operator removed it, or its name is taken. "" if it does.
+  std::string refusal() const { return registrar_ ? registrar_->refusal() : std::string(); }
   /// Who leads the meta group; 0: not known.
   NodeId meta_leader() const { return node_of(meta_->group().leader()); }
   /// Why a stream that exists has no host; nullopt if it has one or does not exist.

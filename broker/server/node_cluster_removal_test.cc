@@ -84,6 +84,32 @@ TEST(NodeCluster, ARunningNodeIsRemovedAndStartedAgain) {
   EXPECT_EQ(c.publish("S.a"), 11);
 }
 
+TEST(NodeCluster, ARunningNodeThatWasRemovedSaysSoAndHandsRequestsOn) {
+  ClusterWorld w(4);
+  ClusterClient c(w, 0), c4(w, 3), sys(w, 0);
+  ASSERT_NO_FATAL_FAILURE(w.start_with_stream(c));
+  ASSERT_TRUE(c4.login());
+  ASSERT_TRUE(sys.login("sys"));
+  auto r = sys.request("$JS.API.SERVER.REMOVE", "{\"peer\":\"n4\"}");
+  EXPECT_EQ(text_at(r, "success"), "true") << sys.error_of(r);
+  w.run(15 * kSecond);
+  const char* what = "it was removed from the cluster; it joins again when it is restarted";
+  EXPECT_TRUE(w[3].log.contains(what));
+  EXPECT_EQ(w.status(3, "/healthz"), 503);
+  EXPECT_EQ(text_at(w.page(3, "/healthz"), "error"),
+            std::string("JetStream takes no part in the cluster: ") + what);
+  // What others changed since is seen, and changes are made.
+  EXPECT_EQ(c.create_stream("T", 3), "");
+  EXPECT_EQ(c.error_of(c4.request("$JS.API.STREAM.INFO.T")), "");
+  EXPECT_EQ(c4.create_stream("U", 1), "");
+  EXPECT_EQ(c4.publish("S.a"), 1);
+  EXPECT_EQ(c.error_of(c4.request("$JS.API.STREAM.DELETE.T")), "");
+  EXPECT_EQ(c.error_of(c.request("$JS.API.STREAM.INFO.T")), "10059");
+  w[3].stop();
+  w.start(3);
+  EXPECT_TRUE(w.eventually([&] { return w.settled() && w.status(3, "/healthz") == 200; }));
+}
+
 TEST(NodeCluster, ARunningNodeIsRemovedAndHandsOverAllItHolds) {
   ClusterWorld w;
   w.start();

@@ -55,15 +55,19 @@ bool Registrar::registered() const {
 }
 
 void Registrar::work() {
-  if (!registered()) ask_to_join();
+  if (!registered()) {
+    ask_to_join();
+  } else {
+    refusal_.clear();
+  }
   if (meta_.leading()) reconcile_meta();
 }
 
 void Registrar::ask_to_join() {
   if (asking_) return;
   asking_ = true;
-  auto done = [this, alive = std::weak_ptr<int>(alive_)](Status) {
-    if (!alive.expired()) asking_ = false;
+  auto done = [this, alive = std::weak_ptr<int>(alive_)](Status status) {
+    if (!alive.expired()) answered(status);
   };
   if (meta_.leading()) return propose(self_, std::move(done));
   // The leader if it is known, else one after the other.
@@ -84,6 +88,15 @@ void Registrar::ask_to_join() {
             });
 }
 
+// Anything but a refusal is tried again without a word.
+void Registrar::answered(const Status& status) {
+  asking_ = false;
+  bool refused = !status && (status.error().code == Code::kExists || status.error().code == Code::kNotFound);
+  if (!refused || refusal_ == status.error().detail) return;
+  refusal_ = status.error().detail;
+  env_.log.error("cluster: this node takes no part: " + refusal_);
+}
+
 void Registrar::on_join(NodeId from, const Bytes& body, cluster::Mesh::Reply reply) {
   auto r = decode_registration(body.span());
   if (!r) return reply(r.error());
@@ -97,26 +110,31 @@ void Registrar::on_join(NodeId from, const Bytes& body, cluster::Mesh::Reply rep
 
 // The link of a store that is gone may take a while to be noticed: of a machine that lost its power nobody
 // hears an end.
-void Registrar::complain_of_rival(const Registration& r) {
+bool Registrar::rival_stays(const Registration& r) {
   Mono now = env_.clock.now();
   if (rival_.id != r.id || now - rival_.last > kRivalGrace) rival_ = {r.id, now, now, Mono{}};
   rival_.last = now;
-  if (now - rival_.first < kRivalGrace || (rival_.said.ns != 0 && now - rival_.said < kMinute)) return;
+  if (now - rival_.first < kRivalGrace) return false;
+  if (rival_.said.ns != 0 && now - rival_.said < kMinute) return true;
   rival_.said = now;
   env_.log.error("node " + r.name + " cannot register: another node of that name is connected");
+  return true;
 }
 
 void Registrar::propose(const Registration& r, UniqueFunction<void(Status)> done) {
   const MetaNode* same_name = meta_.state().find_node(r.name);
   NodeId replaces = same_name && same_name->id != r.id ? same_name->id : NodeId();
   if (replaces.v != 0 && (mesh_.peer(replaces) || replaces == self_.id)) {
-    complain_of_rival(r);
-    return done(Error(Code::kExists, "another node has the name " + r.name));
+    Code code = rival_stays(r) ? Code::kExists : Code::kUnavailable;
+    return done(Error(code, "another node that is connected has its name, " + r.name));
   }
   // A node that an operator removed stays away until it is started again.
   const MetaNode* known = meta_.state().find_node(r.id);
   bool removed = known && known->removed;
-  if (removed && r.boot <= known->boot) return done(Error(Code::kUnavailable, "the node was removed"));
+  if (removed && r.boot <= known->boot) {
+    return done(
+        Error(Code::kNotFound, "it was removed from the cluster; it joins again when it is restarted"));
+  }
   // A command that cannot be read again would stop the group on every node.
   if (r.tags.size() > jetstream::kTagsMax) return done(Error(Code::kLimit, "more than 256 server tags"));
   jetstream::MetaNodeCommand c;

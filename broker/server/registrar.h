@@ -29,14 +29,17 @@ class Registrar {
   void start();
   /// The meta state shows this node as it is, and its memory streams' replicas were renewed for this start.
   bool registered() const;
+  /// Why the meta group's leader does not take this node; "" if it did not say no, or not yet.
+  const std::string& refusal() const { return refusal_; }
   /// Something changed: look again in the next turn.
   void look();
 
  private:
   void work();
   void ask_to_join();
+  void answered(const Status& status);
   void on_join(NodeId from, const Bytes& body, cluster::Mesh::Reply reply);
-  void complain_of_rival(const Registration& r);
+  bool rival_stays(const Registration& r);
   void propose(const Registration& r, UniqueFunction<void(Status)> done);
   void reconcile_meta();
   bool holds_streams(NodeId node) const;
@@ -48,6 +51,7 @@ class Registrar {
   const Registration self_;
   Founders founders_;
   bool asking_ = false;
+  std::string refusal_;
   std::size_t next_peer_ = 0;
   struct Rival {  // the last one that asked for a name that is taken
     NodeId id;

@@ -408,7 +408,7 @@ TEST(NodeFaults, TheJournalIsUsedAgainAndAgain) {
 // The deletion is committed, the note in the journal that voids the stream's records is not.
 TEST(NodeFaults, ADeletionCutShortDoesNotHoldTheJournal) {
   int cut_short = 0;
-  for (std::uint64_t n = 1; n < 12; ++n) {
+  for (std::uint64_t n = 1; n < 24; ++n) {
     TestWorld w(n);
     tiny(w).start();
     TestClient c(w);

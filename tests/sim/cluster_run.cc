@@ -14,6 +14,7 @@ namespace {
 
 constexpr Nanos kFoundLimit = 15 * kSecond;    // from the last first start to the first stream
 constexpr Nanos kWritableLimit = 5 * kSecond;  // P8
+constexpr Nanos kReadmitLimit = 15 * kSecond;  // a node that was removed is a member again
 constexpr Nanos kSlowRest = 5 * kSecond;
 constexpr Nanos kConvergeLimit = 60 * kSecond;  // replicas agree, also one that began with an empty disk
 constexpr Nanos kProbeTimeout = kSecond;
@@ -37,7 +38,9 @@ class ClusterRun {
   void first_starts();
   void disk_lost(const SimNode& n);
   bool only_on(const std::string& stream, bool replicated, bool moved, const SimNode& n);
+  bool remove(SimNode& n);
   void heal();
+  void readmit();
   void wait_writable(bool measure);
   void probe(const std::shared_ptr<std::map<std::string, unsigned>>& waiting, std::size_t prober);
   void converge();
@@ -106,6 +109,7 @@ ClusterRun::ClusterRun(std::uint64_t seed, unsigned nodes, bool verbose)
   for (auto& c : kv_->clients()) clients.push_back(c->address());
   faults_ = std::make_unique<Faults>(time_, net_, nodes_, clients, plan_.faults, events_);
   faults_->may_damage = [this] { return whole(); };
+  faults_->remove = [this](SimNode& n) { return remove(n); };
   for (unsigned i = 0; i < nodes; ++i) {
     probers_.push_back(
         std::make_unique<SimClient>(time_, net_, kProberNumber + i, servers, 500 * kMillisecond));
@@ -209,6 +213,43 @@ void ClusterRun::disk_lost(const SimNode& n) {
 
 // ---- after faults ------------------------------------------------------------------------------
 
+// As the API does, on the leader of the meta group.
+bool ClusterRun::remove(SimNode& n) {
+  for (auto& at : nodes_) {
+    server::JetStream* js = ReplicaCheck::jetstream(*at);
+    if (!js || !js->meta().leading()) continue;
+    const jetstream::MetaNode* node = js->meta().state().find_node(n.name());
+    if (!node || node->removed) return false;
+    js->meta().propose([id = node->id](jetstream::EntryBuilder& b) { b.meta_remove_node(id); },
+                       [](const jetstream::MetaOutcome&) {});
+    workload_->node_removed(n.name());
+    return true;
+  }
+  return false;
+}
+
+// A start is the wish to come back. The removal may be decided after it, when the ways are open again.
+void ClusterRun::readmit() {
+  if (faults_->counts[static_cast<std::size_t>(Fault::kRemove)] == 0) return;
+  Mono next = time_.now();
+  bool ok = run_until(
+      [&] {
+        if (time_.now() < next) return false;
+        next = time_.now() + 500 * kMillisecond;
+        bool all = true;
+        for (auto& n : nodes_) {
+          server::JetStream* js = ReplicaCheck::jetstream(*n);
+          all = all && js && js->registered();
+          if (!js || js->refusal().empty()) continue;
+          n->expect_errors = true;
+          n->die(Death::kKill, 10 * kMillisecond);
+        }
+        return all;
+      },
+      kReadmitLimit);
+  if (!ok) verdict_.fail("liveness: a node that was removed and started again is no member");
+}
+
 void ClusterRun::heal() {
   if (!faults_->active()) return;
   ++epoch_;
@@ -217,6 +258,7 @@ void ClusterRun::heal() {
   for (auto& n : nodes_) n->hurry();
   if (!run_until([this] { return nodes_.all_running(); }, kBackLimit))
     verdict_.fail("liveness: a node does not come back");
+  if (!verdict_.failed()) readmit();
 }
 
 void ClusterRun::probe(const std::shared_ptr<std::map<std::string, unsigned>>& waiting, std::size_t prober) {

@@ -9,7 +9,7 @@ std::string_view name_of(Fault f) {
   static constexpr std::array<std::string_view, kFaults> kNames = {
       "power", "power-at", "power-all", "kill",    "kill-all", "stop", "rolling",
       "pause", "split",    "isolate",   "one-way", "bridge",   "slow", "resets",
-      "clock", "syncs",    "reads",     "rot",     "full",     "wipe"};
+      "clock", "syncs",    "reads",     "rot",     "full",     "wipe", "remove"};
   return kNames[static_cast<std::size_t>(f)];
 }
 
@@ -53,8 +53,8 @@ SimNode& Faults::the_victim() {
 
 void Faults::inject(Fault f) {
   bool damages = f == Fault::kReads || f == Fault::kRot || f == Fault::kWipe;
-  if (damages && may_damage && !may_damage()) return;
-  ++counts[static_cast<std::size_t>(f)];
+  if (damages && (removed_ || (may_damage && !may_damage()))) return;
+  if (f != Fault::kRemove) ++counts[static_cast<std::size_t>(f)];
   SimNode& n = any();
   switch (f) {
     case Fault::kPower: return n.die(Death::kPower, back_after());
@@ -104,6 +104,7 @@ void Faults::inject(Fault f) {
     case Fault::kRot: return the_victim().rot(some_files(the_victim(), 3));
     case Fault::kFull: return fill(n);
     case Fault::kWipe: return the_victim().lose_disk(back_after());
+    case Fault::kRemove: return remove_node(n);
     case Fault::kCount: return;
   }
 }
@@ -218,6 +219,16 @@ void Faults::fill(SimNode& n) {
   });
 }
 
+// ---- members ---------------------------------------------------------------------------------
+
+void Faults::remove_node(SimNode& n) {
+  if (removed_ || victim_ >= 0 || (may_damage && !may_damage()) || !remove || !remove(n)) return;
+  ++counts[static_cast<std::size_t>(Fault::kRemove)];
+  removed_ = true;
+  n.expect_errors = true;
+  events_.add(n.name() + " is removed from the cluster");
+}
+
 void Faults::heal() {
   active_ = false;
   events_.add("faults end");
@@ -240,6 +251,7 @@ void Faults::heal() {
 
 void Faults::rested() {
   victim_ = -1;
+  removed_ = false;
   for (auto& n : nodes_) n->repaired();
 }
 

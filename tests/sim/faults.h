@@ -2,7 +2,8 @@
 //
 // Each seed has its own choice of kinds and its own pace. Faults overlap. Of a node's disk: power loss may
 // take what was not synced, from all nodes at once; but what was promised is damaged (lost disk, rotten
-// files, reads that fail) on one node only, the victim, until everything was repaired: rested().
+// files, reads that fail) on one node only, the victim, until everything was repaired: rested(). A node that
+// is removed takes its replicas along: one at a time, and not beside damage.
 // heal() ends all of it: ways are open, nodes run or are about to.
 #pragma once
 
@@ -38,6 +39,7 @@ enum class Fault : unsigned char {
   kRot,
   kFull,
   kWipe,
+  kRemove,  // an operator takes a node out of the cluster, and starts it again at the end
   kCount,
 };
 constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::kCount);
@@ -67,6 +69,8 @@ class Faults {
   std::array<unsigned, kFaults> counts{};
   /// Whether the loss of one disk leaves everything with a majority. Null: always.
   std::function<bool()> may_damage;
+  /// An operator's removal of the node; false if nobody took the request.
+  std::function<bool(SimNode&)> remove;
 
  private:
   void schedule();
@@ -83,6 +87,7 @@ class Faults {
   void end_cuts_later();
   void slow();
   void fill(SimNode& n);
+  void remove_node(SimNode& n);
   std::vector<std::string> some_files(SimNode& n, std::size_t most);
   std::string list(const std::vector<std::size_t>& of) const;
 
@@ -96,6 +101,7 @@ class Faults {
   Prng prng_;
   bool active_ = false;
   int victim_ = -1;
+  bool removed_ = false;  // a node, since everything was repaired
   std::vector<std::pair<std::string, std::string>> slow_;
   std::vector<SimNode*> restart_;  // their node only forgets the fault when it starts anew
 };

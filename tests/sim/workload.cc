@@ -234,7 +234,9 @@ void Workload::create_stream(SimClient& c, StreamHistory& s) {
            if (!r || r->code) return again();
            if (options_.cluster && !s.file_or_replicated()) {
              homes_[wanted.name] = r->text({"cluster", "leader"});
-             if (homes_[wanted.name].empty()) s.lost = true;  // nobody knows when it begins anew
+             // Otherwise nobody knows when it begins anew.
+             const std::string& home = homes_[wanted.name];
+             s.lost = s.lost || home.empty() || home == removed_;
            }
            if (r->text({"config", "name"}) != wanted.name) verdict_.fail("created stream has another name");
            s.life = StreamHistory::Life::kLive;
@@ -378,7 +380,20 @@ void Workload::memory_lost(const std::function<bool(const StreamHistory&)>& forg
   }
 }
 
+// What only it has in memory goes to another node, or is lost before: nobody knows which.
+void Workload::node_removed(const std::string& name) {
+  removed_ = name;
+  for (auto& s : streams_) {
+    bool may_leave = s.life != StreamHistory::Life::kNone && !s.lost && !s.file_or_replicated();
+    if (!may_leave || homes_[s.settings.name] != name) continue;
+    events_.add("stream " + s.settings.name + " was in its memory only");
+    s.lost = true;
+    drop_consumers(s.settings.name);
+  }
+}
+
 void Workload::rested() {
+  removed_.clear();
   for (auto& s : streams_) s.moved = false;
 }
 

@@ -82,6 +82,8 @@ class Workload {
   void probe(SimClient& c, StreamHistory& s, Nanos timeout, std::function<void(bool)> done);
   /// The node's disk is lost or rotten: so is what only it had. `only_there` tells for a stream.
   void disk_lost(const std::function<bool(const StreamHistory&)>& only_there);
+  /// An operator removes the node from the cluster, until rested().
+  void node_removed(const std::string& name);
   /// A node ended: replicated streams in memory of which `forgot` says so may begin anew.
   void memory_lost(const std::function<bool(const StreamHistory&)>& forgot);
   /// The world is at rest: streams are where the nodes say they are.
@@ -155,6 +157,7 @@ class Workload {
   bool acknowledge_all_ = false;
   bool hold_replicas_ = false;
   std::map<std::string, std::string> homes_;  // memory streams with one replica, of a cluster
+  std::string removed_;                       // the node, or ""
   unsigned next_life_ = 1;
 };
 

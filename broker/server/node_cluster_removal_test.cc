@@ -110,6 +110,28 @@ TEST(NodeCluster, ARunningNodeThatWasRemovedSaysSoAndHandsRequestsOn) {
   EXPECT_TRUE(w.eventually([&] { return w.settled() && w.status(3, "/healthz") == 200; }));
 }
 
+TEST(NodeCluster, ANodeThatWasCutOffWhileItWasRemovedHearsOfIt) {
+  ClusterWorld w(4);
+  ClusterClient c(w, 0), sys(w, 0);
+  ASSERT_NO_FATAL_FAILURE(w.start_with_stream(c));
+  ASSERT_TRUE(sys.login("sys"));
+  for (std::size_t i = 0; i < 3; ++i) w.net.partition(w[i].host.address(), w[3].host.address());
+  w.run(5 * kSecond);
+  auto r = sys.request("$JS.API.SERVER.REMOVE", "{\"peer\":\"n4\"}");
+  EXPECT_EQ(text_at(r, "success"), "true") << sys.error_of(r);
+  w.run(5 * kSecond);
+  w.net.heal_all();
+  EXPECT_TRUE(w.eventually([&] { return w[3].log.contains("it was removed from the cluster"); }));
+  w.run(2 * kSecond);
+  EXPECT_TRUE(text_at(w.page(3, "/healthz"), "error").starts_with("JetStream takes no part in the cluster"));
+  ClusterClient c4(w, 3);
+  ASSERT_TRUE(c4.login());
+  EXPECT_EQ(c4.create_stream("T", 3), "");
+  w[3].kill();
+  w.start(3);
+  EXPECT_TRUE(w.eventually([&] { return w.settled() && w.status(3, "/healthz") == 200; }));
+}
+
 TEST(NodeCluster, ARunningNodeIsRemovedAndHandsOverAllItHolds) {
   ClusterWorld w;
   w.start();

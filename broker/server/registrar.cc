@@ -11,6 +11,7 @@ using jetstream::MetaOutcome;
 
 namespace {
 constexpr Nanos kRivalGrace = 15 * kSecond;  // links end sooner when the other side is silent
+constexpr Nanos kLeaderless = 3 * kSecond;   // longer than an election
 constexpr Nanos kPeriod = 250 * kMillisecond;
 constexpr Nanos kAskTimeout = 2 * kSecond;
 
@@ -49,13 +50,20 @@ void Registrar::look() {
 }
 
 bool Registrar::registered() const {
-  const MetaNode* n = meta_.state().find_node(self_.id);
-  return n != nullptr && !n->removed && n->name == self_.name && n->tags == self_.tags &&
-         n->boot == self_.boot;
+  return shows(self_);
 }
 
+bool Registrar::shows(const Registration& r) const {
+  const MetaNode* n = meta_.state().find_node(r.id);
+  return n != nullptr && !n->removed && n->name == r.name && n->tags == r.tags && n->boot == r.boot;
+}
+
+// Who was cut off while it was removed sees itself registered, and only finds that nobody leads it any more.
 void Registrar::work() {
-  if (!registered()) {
+  Mono now = env_.clock.now();
+  if (meta_.group().leader().v != 0) led_ = now;
+  bool led = now - led_ < kLeaderless;
+  if (!registered() || !led) {
     ask_to_join();
   } else {
     refusal_.clear();
@@ -122,6 +130,7 @@ bool Registrar::rival_stays(const Registration& r) {
 }
 
 void Registrar::propose(const Registration& r, UniqueFunction<void(Status)> done) {
+  if (shows(r)) return done(ok());
   const MetaNode* same_name = meta_.state().find_node(r.name);
   NodeId replaces = same_name && same_name->id != r.id ? same_name->id : NodeId();
   if (replaces.v != 0 && (mesh_.peer(replaces) || replaces == self_.id)) {

@@ -1,9 +1,9 @@
 // broker/server/registrar.h - keeps what the meta group knows of the nodes true.
 //
 // Room:    shell. Thread: the shard. Owner: JetStream.
-// Member:  until the meta state shows this node as it is (name, tags, this start), it asks the meta leader
-//          to register it. A store that is new under an old name takes the place of the old one, unless
-//          that one has a link.
+// Member:  until the meta state shows this node as it is (name, tags, this start), and whenever the meta
+//          group seems to have no leader, it asks the meta leader to register it. A store that is new under
+//          an old name takes the place of the old one, unless that one has a link.
 // Leader:  moves the members of the meta group and of its streams' placement to what is registered.
 #pragma once
 
@@ -36,6 +36,8 @@ class Registrar {
 
  private:
   void work();
+  /// The meta state, as this node has it.
+  bool shows(const Registration& r) const;
   void ask_to_join();
   void answered(const Status& status);
   void on_join(NodeId from, const Bytes& body, cluster::Mesh::Reply reply);
@@ -52,6 +54,7 @@ class Registrar {
   Founders founders_;
   bool asking_ = false;
   std::string refusal_;
+  Mono led_{};  // when the meta group was last known to have a leader
   std::size_t next_peer_ = 0;
   struct Rival {  // the last one that asked for a name that is taken
     NodeId id;

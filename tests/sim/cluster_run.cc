@@ -38,6 +38,7 @@ class ClusterRun {
   void first_starts();
   void disk_lost(const SimNode& n);
   bool only_on(const std::string& stream, bool replicated, bool moved, const SimNode& n);
+  server::JetStream* meta_leader();
   bool remove(SimNode& n);
   void heal();
   void readmit();
@@ -213,34 +214,42 @@ void ClusterRun::disk_lost(const SimNode& n) {
 
 // ---- after faults ------------------------------------------------------------------------------
 
-// As the API does, on the leader of the meta group.
-bool ClusterRun::remove(SimNode& n) {
-  for (auto& at : nodes_) {
-    server::JetStream* js = ReplicaCheck::jetstream(*at);
-    if (!js || !js->meta().leading()) continue;
-    const jetstream::MetaNode* node = js->meta().state().find_node(n.name());
-    if (!node || node->removed) return false;
-    js->meta().propose([id = node->id](jetstream::EntryBuilder& b) { b.meta_remove_node(id); },
-                       [](const jetstream::MetaOutcome&) {});
-    workload_->node_removed(n.name());
-    return true;
+server::JetStream* ClusterRun::meta_leader() {
+  for (auto& n : nodes_) {
+    server::JetStream* js = ReplicaCheck::jetstream(*n);
+    if (js && js->meta().leading()) return js;
   }
-  return false;
+  return nullptr;
 }
 
-// A start is the wish to come back. The removal may be decided after it, when the ways are open again.
+// As the API does.
+bool ClusterRun::remove(SimNode& n) {
+  server::JetStream* js = meta_leader();
+  const jetstream::MetaNode* node = js ? js->meta().state().find_node(n.name()) : nullptr;
+  if (!node || node->removed) return false;
+  js->meta().propose([id = node->id](jetstream::EntryBuilder& b) { b.meta_remove_node(id); },
+                     [](const jetstream::MetaOutcome&) {});
+  workload_->node_removed(n.name());
+  return true;
+}
+
+// A start is the wish to come back. The removal may be decided after it, when the ways are open again; who
+// was cut off meanwhile does not know of it yet.
 void ClusterRun::readmit() {
   if (faults_->counts[static_cast<std::size_t>(Fault::kRemove)] == 0) return;
   Mono next = time_.now();
   bool ok = run_until(
       [&] {
         if (time_.now() < next) return false;
-        next = time_.now() + 500 * kMillisecond;
-        bool all = true;
+        next = time_.now() + kSecond;
+        server::JetStream* leader = meta_leader();
+        bool all = leader != nullptr;
         for (auto& n : nodes_) {
           server::JetStream* js = ReplicaCheck::jetstream(*n);
-          all = all && js && js->registered();
-          if (!js || js->refusal().empty()) continue;
+          const auto* node = leader ? leader->meta().state().find_node(n->name()) : nullptr;
+          bool removed = node && node->removed;
+          all = all && !removed && js && js->registered() && js->meta_leader().v != 0;
+          if (!removed) continue;
           n->expect_errors = true;
           n->die(Death::kKill, 10 * kMillisecond);
         }

@@ -14,6 +14,7 @@ namespace {
 
 constexpr Nanos kFoundLimit = 15 * kSecond;    // from the last first start to the first stream
 constexpr Nanos kWritableLimit = 5 * kSecond;  // P8
+constexpr Nanos kJoinTime = 4 * kSecond;
 constexpr Nanos kReadmitLimit = 15 * kSecond;  // a node that was removed is a member again
 constexpr Nanos kSlowRest = 5 * kSecond;
 constexpr Nanos kConvergeLimit = 60 * kSecond;  // replicas agree, also one that began with an empty disk
@@ -238,10 +239,11 @@ bool ClusterRun::remove(SimNode& n) {
 void ClusterRun::readmit() {
   if (faults_->counts[static_cast<std::size_t>(Fault::kRemove)] == 0) return;
   Mono next = time_.now();
+  std::map<unsigned, Mono> started;  // it asks one member after the other for the leader
   bool ok = run_until(
       [&] {
         if (time_.now() < next) return false;
-        next = time_.now() + kSecond;
+        next = time_.now() + 250 * kMillisecond;
         server::JetStream* leader = meta_leader();
         bool all = leader != nullptr;
         for (auto& n : nodes_) {
@@ -249,7 +251,9 @@ void ClusterRun::readmit() {
           const auto* node = leader ? leader->meta().state().find_node(n->name()) : nullptr;
           bool removed = node && node->removed;
           all = all && !removed && js && js->registered() && js->meta_leader().v != 0;
-          if (!removed) continue;
+          auto [at, fresh] = started.try_emplace(n->number(), time_.now());
+          if (!removed || (!fresh && time_.now() - at->second < kJoinTime)) continue;
+          at->second = time_.now();
           n->expect_errors = true;
           n->die(Death::kKill, 10 * kMillisecond);
         }

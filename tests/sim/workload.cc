@@ -237,6 +237,7 @@ void Workload::create_stream(SimClient& c, StreamHistory& s) {
              // Otherwise nobody knows when it begins anew.
              const std::string& home = homes_[wanted.name];
              s.lost = s.lost || home.empty() || home == removed_;
+             if (s.lost) homes_.erase(wanted.name);
            }
            if (r->text({"config", "name"}) != wanted.name) verdict_.fail("created stream has another name");
            s.life = StreamHistory::Life::kLive;
@@ -386,6 +387,7 @@ void Workload::node_removed(const std::string& name) {
   for (auto& s : streams_) {
     bool may_leave = s.life != StreamHistory::Life::kNone && !s.lost && !s.file_or_replicated();
     if (!may_leave || homes_[s.settings.name] != name) continue;
+    homes_.erase(s.settings.name);
     events_.add("stream " + s.settings.name + " was in its memory only");
     s.lost = true;
     drop_consumers(s.settings.name);

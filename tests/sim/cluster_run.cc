@@ -15,7 +15,8 @@ namespace {
 constexpr Nanos kFoundLimit = 15 * kSecond;    // from the last first start to the first stream
 constexpr Nanos kWritableLimit = 5 * kSecond;  // P8
 constexpr Nanos kJoinTime = 4 * kSecond;
-constexpr Nanos kReadmitLimit = 15 * kSecond;  // a node that was removed is a member again
+constexpr unsigned kQuietLooks = 12;           // four a second
+constexpr Nanos kReadmitLimit = 20 * kSecond;  // a node that was removed is a member again
 constexpr Nanos kSlowRest = 5 * kSecond;
 constexpr Nanos kConvergeLimit = 60 * kSecond;  // replicas agree, also one that began with an empty disk
 constexpr Nanos kProbeTimeout = kSecond;
@@ -237,8 +238,9 @@ bool ClusterRun::remove(SimNode& n) {
 // A start is the wish to come back. The removal may be decided after it, when the ways are open again; who
 // was cut off meanwhile does not know of it yet.
 void ClusterRun::readmit() {
-  if (faults_->counts[static_cast<std::size_t>(Fault::kRemove)] == 0) return;
+  if (!faults_->removed()) return;
   Mono next = time_.now();
+  unsigned quiet = 0;
   std::map<unsigned, Mono> started;  // it asks one member after the other for the leader
   bool ok = run_until(
       [&] {
@@ -257,7 +259,8 @@ void ClusterRun::readmit() {
           n->expect_errors = true;
           n->die(Death::kKill, 10 * kMillisecond);
         }
-        return all;
+        quiet = all ? quiet + 1 : 0;
+        return quiet > kQuietLooks;
       },
       kReadmitLimit);
   if (!ok) verdict_.fail("liveness: a node that was removed and started again is no member");

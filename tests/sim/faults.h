@@ -65,6 +65,8 @@ class Faults {
   void rested();
   /// The node whose disk may be damaged, or -1.
   int victim() const { return victim_; }
+  /// Whether a node was removed since then.
+  bool removed() const { return removed_; }
   bool active() const { return active_; }
   std::array<unsigned, kFaults> counts{};
   /// Whether the loss of one disk leaves everything with a majority. Null: always.

@@ -149,7 +149,7 @@ constexpr Key<CompressionConfig> kCompressionKeys[] = {
 
 bool is_route_url(std::string_view url) {
   auto scheme = url.find("://");
-  if (scheme == std::string_view::npos || scheme == 0) return false;
+  if (scheme == std::string_view::npos || scheme == 0 || url.find(':') != scheme) return false;
   std::string_view rest = url.substr(scheme + 3);
   if (rest.find_first_of(" \t\r\n") != std::string_view::npos) return false;
   rest = rest.substr(0, rest.find('/'));

@@ -242,7 +242,8 @@ TEST_F(Build, Cluster) {
   EXPECT_EQ(o.cluster.permissions->subscribe.allow->size(), 2u);
   for (auto bad : {"name: 'a b'", "routes: ['::bad']", "routes: [1]", "routes: a", "compression: zzz",
                    "authorization {token: x}", "authorization {users: []}", "accounts: [NO]", "port: 4222",
-                   "routes: ['nats://']", "routes: ['nats://a:99999']", "routes: ['nats://a b:1']"}) {
+                   "routes: ['nats://']", "routes: ['foo:://bar']", "routes: ['nats://a:99999']",
+                   "routes: ['nats://a b:1']"}) {
     EXPECT_NE(errors("cluster {" + std::string(bad) + "}"), "") << bad;
   }
   EXPECT_EQ(errors("cluster {routes: ['nats://u:p@[::1]:6222', 'nats-route://h', 'tls://[::1]']}"), "");

@@ -473,10 +473,10 @@ void Workload::publish_new(SimClient& c, StreamHistory& s) {
     a.expected_last = s.content().rbegin()->first;
     lines += "Nats-Expected-Last-Sequence: " + std::to_string(*a.expected_last) + "\r\n";
   } else if (prng_.chance(1, 10)) {
-    std::uint64_t last = 0;
-    for (const auto& [seq, id] : s.content()) {
-      if (attempts_.at(id).subject == a.subject) last = seq;
-    }
+    const auto& content = s.content();
+    auto newest = std::find_if(content.rbegin(), content.rend(),
+                               [&](const auto& m) { return attempts_.at(m.second).subject == a.subject; });
+    std::uint64_t last = newest == content.rend() ? 0 : newest->first;
     a.expected_subject_last = last;
     lines += "Nats-Expected-Last-Subject-Sequence: " + std::to_string(last) + "\r\n";
   } else if (prng_.chance(1, 8)) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
+#include <utility>
 
 #include "broker/server/jetstream.h"
 
@@ -15,13 +17,14 @@ void ReplicaCheck::look(SimNode& n) {
   server::JetStream* js = jetstream(n);
   if (!js || !js->ready()) return;
   look_at_own_checks(n, *js);
-  look(n, js->meta().group(), js->meta().state().state_hash(), "the meta group");
+  if (const replica::Group& group = js->meta().group(); news(n, group))
+    look(n, group, js->meta().state().state_hash(), "the meta group");
   for (server::StreamHost* host : js->all_streams()) {
     if (host->machine().config().storage == api::Storage::kMemory) {
       if (host->machine().config().num_replicas == 1) continue;
       born_.try_emplace({host->group_id(), host->group().self()}, n.lives());
     }
-    look(n, host->group(), host->machine().state_hash(), host->name());
+    if (news(n, host->group())) look(n, host->group(), host->machine().state_hash(), host->name());
   }
 }
 
@@ -38,13 +41,14 @@ std::uint64_t ReplicaCheck::given_up() const {
   return sum;
 }
 
+bool ReplicaCheck::news(const SimNode& n, const replica::Group& group) {
+  if (group.why_stopped()) return false;  // in the middle of an entry
+  std::tuple now{group.applied(), group.term(), group.leading()};
+  return std::exchange(seen_[{n.number(), group.id()}], now) != now;
+}
+
 void ReplicaCheck::look(SimNode& n, const replica::Group& group, std::uint64_t hash,
                         const std::string& name) {
-  if (group.why_stopped()) return;  // in the middle of an entry
-  auto& seen = seen_[{n.number(), group.id()}];
-  std::pair<RaftIndex, Term> now{group.applied(), group.term()};
-  if (seen == now) return;
-  seen = now;
   std::string where = n.name() + " (life " + std::to_string(n.lives()) + ")";
   if (group.leading()) {
     auto [it, fresh] = leaders_.try_emplace({group.id(), group.term()}, group.self(), where);

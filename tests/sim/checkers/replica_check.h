@@ -15,6 +15,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -64,6 +65,9 @@ class ReplicaCheck {
     std::uint64_t hash;
     std::string where;
   };
+  /// Whether the group has applied something, changed its term or begun or ended to lead since this was asked
+  /// last.
+  bool news(const SimNode& n, const replica::Group& group);
   void look(SimNode& n, const replica::Group& group, std::uint64_t hash, const std::string& name);
   void look_at_own_checks(const SimNode& n, const server::JetStream& js);
   static std::string unproven(Nodes& nodes, const std::set<std::string>& lost);
@@ -74,7 +78,7 @@ class ReplicaCheck {
   std::map<std::pair<unsigned, unsigned>, std::uint64_t> given_up_;  // by node and life
   std::map<std::pair<GroupId, Term>, std::pair<NodeId, std::string>> leaders_;
   std::map<GroupId, std::map<RaftIndex, Applied>> applied_;
-  std::map<std::pair<unsigned, GroupId>, std::pair<RaftIndex, Term>> seen_;  // as of the last look
+  std::map<std::pair<unsigned, GroupId>, std::tuple<RaftIndex, Term, bool>> seen_;  // as of the last look
   std::map<std::pair<GroupId, NodeId>, unsigned> born_;  // replicas in memory: the life they began in
 };
 

@@ -1,6 +1,8 @@
 // Acknowledgement and redelivery. Figures were observed on nats-server 2.15.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "broker/jetstream/consumer_harness.h"
 
 namespace weir::jetstream {
@@ -44,6 +46,38 @@ TEST_F(ConsumerAck, AllTakesEverythingBelow) {
   rig.ack(4);
   EXPECT_EQ(figures().ack_floor, pair(4, 4));
   EXPECT_EQ(figures().num_ack_pending, 2u);
+}
+
+TEST_F(ConsumerAck, ASuccessorKnowsWhatWasDeliveredAndAckedAMomentAgo) {
+  rig.auto_commit = false;
+  start(ConsumerRig::pull_config(), 4, 3);
+  rig.ack(2);
+  rig.step();
+  ASSERT_TRUE(rig.log.empty()) << "records wait for company";
+  ConsumerOutput out;
+  rig.leader->hand_over(out);
+  ASSERT_FALSE(out.progress.empty());
+  EXPECT_EQ(out.progress_number, 1u);
+  EXPECT_TRUE(out.deliveries.empty());
+  rig.log.emplace_back(out.progress_number, out.progress);
+  rig.commit_all();
+  EXPECT_EQ(rig.committed.delivered(), pair(3, 3));
+  EXPECT_FALSE(rig.committed.needs(StreamSeq(2)));
+  rig.leader->hand_over(out);
+  EXPECT_TRUE(out.progress.empty()) << "there is nothing new";
+}
+
+TEST_F(ConsumerAck, TheEndNamesWhoWillNotBeConfirmed) {
+  rig.auto_commit = false;
+  start(ConsumerRig::pull_config(), 3, 3);
+  rig.ack(1, AckKind::kAck, "sure");
+  rig.ack(2, AckKind::kNak, "later");
+  rig.ack(3);
+  ConsumerOutput out;
+  rig.leader->end(ConsumerEnd::kLeadershipChange, out);
+  std::set<std::string> replies;
+  for (const auto& c : out.confirmations) replies.emplace(c.reply.text());
+  EXPECT_EQ(replies, (std::set<std::string>{"sure", "later"}));
 }
 
 TEST_F(ConsumerAck, ConfirmedAfterCommitOnly) {

@@ -229,15 +229,29 @@ void ConsumerLeader::flush_progress(Now now, ConsumerOutput& out) {
     p_since_.reset();
   }
   bool due = p_dirty_ && (p_urgent_ || commits_first() || now.mono >= *p_since_ + kMergeDelay);
-  if (due && proposed_ - committed_ < kInFlightMax) {
-    tidy_progress();
-    encode_progress(p_, out.progress);
-    out.progress_number = ++proposed_;
-    proposed_scanned_ = s_.scanned_;
-    p_.clear();
-    p_dirty_ = p_urgent_ = false;
-    p_since_.reset();
-  }
+  if (due && proposed_ - committed_ < kInFlightMax) propose_progress(out);
+  confirm(out);
+}
+
+void ConsumerLeader::propose_progress(ConsumerOutput& out) {
+  tidy_progress();
+  encode_progress(p_, out.progress);
+  out.progress_number = ++proposed_;
+  proposed_scanned_ = s_.scanned_;
+  p_.clear();
+  p_dirty_ = p_urgent_ = false;
+  p_since_.reset();
+}
+
+void ConsumerLeader::hand_over(ConsumerOutput& out) {
+  out.clear();
+  if (options_.replicated && p_dirty_) propose_progress(out);
+  confirm(out);
+  out.next_deadline = next_deadline();
+  out.more = true;
+}
+
+void ConsumerLeader::confirm(ConsumerOutput& out) {
   for (Bytes& reply : confirm_now_) out.confirmations.push_back({std::move(reply), 0});
   confirm_now_.clear();
   if (p_urgent_) return;  // they belong to the next record

@@ -120,7 +120,11 @@ class ConsumerLeader {
   bool wants_step() const { return dirty_; }
   /// Clears and fills `out`.
   Status step(const StepInput& in, ConsumerOutput& out);
-  /// The last output: a 409 for each waiting pull. Destroy the leader afterwards.
+  /// The leadership is about to go to another replica: `out` gets a record of everything that none has yet,
+  /// or the successor would deliver it again as if for the first time.
+  void hand_over(ConsumerOutput& out);
+  /// The last output: a 409 for each waiting pull, and as `confirmations` the acknowledgements that no record
+  /// has: nobody confirms these. Destroy the leader afterwards.
   void end(ConsumerEnd why, ConsumerOutput& out);
 
   ConsumerFigures figures() const;
@@ -137,6 +141,8 @@ class ConsumerLeader {
   bool commits_first() const;
   bool waits_for_commit() const { return proposed_ > committed_; }
   void flush_progress(Now now, ConsumerOutput& out);
+  void propose_progress(ConsumerOutput& out);
+  void confirm(ConsumerOutput& out);
   void tidy_progress();
   void coalesce(std::vector<SeqRange>& ranges) const;
   Mono next_deadline() const;

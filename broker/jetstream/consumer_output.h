@@ -39,7 +39,8 @@ struct StatusMessage {
   std::size_t after = 0;  // goes after this many deliveries of the same output
 };
 
-/// An empty message to the reply of an acknowledgement, once progress number `after` is committed.
+/// An empty message to the reply of an acknowledgement, once progress number `after` is committed. Of
+/// ConsumerLeader::end(): one that is not confirmed.
 struct AckConfirmation {
   Bytes reply;
   std::uint64_t after = 0;  // 0 = at once

@@ -172,6 +172,10 @@ void ConsumerLeader::end(ConsumerEnd why, ConsumerOutput& out) {
     out.statuses.push_back({r.reply, status_line(text), {}, 0});
     return false;
   });
+  for (auto* list : {&confirm_now_, &confirm_committed_}) {
+    for (Bytes& reply : *list) out.confirmations.push_back({std::move(reply), 0});
+    list->clear();
+  }
 }
 
 }  // namespace weir::jetstream

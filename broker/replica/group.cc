@@ -115,6 +115,7 @@ raft::Proposed Group::change_members(const raft::ConfChange& change) {
 
 bool Group::transfer_leadership(NodeId to) {
   if (!core_ || why_stopped_) return false;
+  if (leading_ && !core_->transferring()) machine_.handing_over();
   bool begun = core_->transfer_leadership(to);
   marked();
   host_.awaken(*this);

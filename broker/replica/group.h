@@ -40,6 +40,9 @@ class StateMachine {
   /// True: this replica leads and has applied everything of earlier terms. False: it does not any more;
   /// what it proposed and was not applied may or may not be.
   virtual void leading(bool) {}
+  /// The leadership is about to be offered to another replica: what is proposed now, the successor will have;
+  /// until the transfer ended nothing more can be.
+  virtual void handing_over() {}
   /// Another leader or term than before; leader 0: none known.
   virtual void leader_changed(NodeId /*leader*/, Term) {}
   /// Members changed: a configuration was applied.

@@ -53,15 +53,15 @@ void ApiServer::forwarded(Account& account, const Forwarded& f) {
   env_.loop.post([] {});
 }
 
-void ApiServer::pass_ack(Account& account, std::string_view stream, const session::Inbound& m,
+bool ApiServer::pass_ack(Account& account, std::string_view stream, const session::Inbound& m,
                          std::uint8_t hops) {
   ClusterSide* cluster = js_.context().cluster;
-  if (!cluster) return;
+  if (!cluster) return false;
   const MetaStream* s = js_.meta().state().find(account.name, stream);
   NodeId leader = s ? cluster->leader_of(s->group) : NodeId();
-  if (leader.v == 0 || leader == js_.self()) return;
+  if (leader.v == 0 || leader == js_.self()) return false;
   // An ack that is lost is an ack that comes too late: the message is delivered again.
-  cluster->forward(
+  return cluster->forward(
       leader, {ForwardKind::kAck, hops, s->group, account.name, m.subject, m.reply, m.header_size, m.body},
       m.shared);
 }

@@ -70,6 +70,8 @@ const std::vector<ApiServer::Route>& ApiServer::routes() {
       {"STREAM.PURGE.*", ReplyType::kStreamPurge, &S::stream_purge, Scope::kStream, 2},
       {"STREAM.MSG.GET.*", ReplyType::kStreamMsgGet, &S::msg_get, Scope::kStream, 3},
       {"STREAM.MSG.DELETE.*", ReplyType::kStreamMsgDelete, &S::msg_delete, Scope::kStream, 3},
+      {"STREAM.SNAPSHOT.*", ReplyType::kStreamSnapshot, &S::stream_snapshot},
+      {"STREAM.RESTORE.*", ReplyType::kStreamRestore, &S::stream_restore},
       {"STREAM.LEADER.STEPDOWN.*", ReplyType::kStreamLeaderStepDown, &S::stream_step_down, Scope::kStream, 3},
       {"STREAM.PEER.REMOVE.*", ReplyType::kStreamRemovePeer, &S::stream_remove_peer, Scope::kMeta},
       {"STREAM.PEER.EVACUATE.*", ReplyType::kStreamEvacuatePeer, &S::stream_remove_peer, Scope::kMeta},
@@ -229,12 +231,17 @@ std::string ApiServer::random_name() {
 
 void ApiServer::on_ack(Account& account, const session::Inbound& m, std::uint8_t hops) {
   auto subject = proto::parse_ack_subject(m.subject);
-  if (!subject) return;
-  StreamHost* stream = js_.find(account, subject->stream);
-  if (!stream || !stream->group().leading()) return pass_ack(account, subject->stream, m, hops);
-  ConsumerHost* consumer = stream ? stream->consumer(subject->consumer) : nullptr;
+  StreamHost* stream = subject ? js_.find(account, subject->stream) : nullptr;
+  if (subject && (!stream || !stream->group().leading()) && pass_ack(account, subject->stream, m, hops))
+    return;
+  ConsumerHost* consumer =
+      stream && stream->group().leading() ? stream->consumer(subject->consumer) : nullptr;
+  if (!consumer) {  // who asks for a confirmation hears that nobody is there
+    if (!m.reply.empty()) js_.context().unserved.emplace_back(&account, m.reply);
+    return;
+  }
   auto body = api::decode_ack_body(m.payload());
-  if (!consumer || !body) return;
+  if (!body) return;
   jetstream::AckMessage ack;
   ack.kind = body->kind;
   ack.sseq = subject->stream_seq;

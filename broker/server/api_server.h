@@ -94,7 +94,8 @@ class ApiServer {
   void gather_list(const ApiRequest& r, const std::vector<std::string>& names, api::Paging paging);
   void serve_infos(const Bytes& body, cluster::Mesh::Reply reply);
   void on_ack(Account& account, const session::Inbound& m, std::uint8_t hops = 0);
-  void pass_ack(Account& account, std::string_view stream, const session::Inbound& m, std::uint8_t hops);
+  /// False: this node knows of no leader that it could go to.
+  bool pass_ack(Account& account, std::string_view stream, const session::Inbound& m, std::uint8_t hops);
 
   // Replies.
   void reply(const ApiRequest& r, std::string_view body);
@@ -134,6 +135,8 @@ class ApiServer {
   std::optional<api::StreamConfig> config_of(const ApiRequest& r, std::string_view name) const;
   // api_stream_list.cc
   void stream_info(ApiRequest& r);
+  void stream_snapshot(ApiRequest& r);  // not built: both say so
+  void stream_restore(ApiRequest& r);
   void stream_names(ApiRequest& r);
   void stream_list(ApiRequest& r);
   // api_message.cc

@@ -16,6 +16,8 @@ using api::ErrCode;
 using api::ReplyType;
 
 namespace {
+constexpr std::string_view kNoBackups = "this version of Weir has no backups of streams";
+
 /// Of all replicas, as accounts are charged.
 std::uint64_t reserved(const api::StreamConfig& c) {
   auto replicas = static_cast<std::uint64_t>(std::max<std::int64_t>(c.num_replicas, 1));
@@ -170,6 +172,14 @@ void ApiServer::stream_step_down(ApiRequest& r) {
   // A single node has nobody to step down for.
   if (!js_.context().cluster) return fail(r, kType, ErrCode::kClusterRequired);
   step_down(r, kType, host->group());
+}
+
+void ApiServer::stream_snapshot(ApiRequest& r) {
+  fail(r, ReplyType::kStreamSnapshot, api::make_error(ErrCode::kStreamSnapshot, kNoBackups));
+}
+
+void ApiServer::stream_restore(ApiRequest& r) {
+  fail(r, ReplyType::kStreamRestore, api::make_error(ErrCode::kStreamRestore, kNoBackups));
 }
 
 }  // namespace weir::server

@@ -115,7 +115,7 @@ void ConsumerHost::pull(jetstream::PullRequest request) {
 }
 
 void ConsumerHost::ack(const jetstream::AckMessage& ack, const jetstream::PullRequest* next) {
-  if (refused_) return;  // of a delivery that may not count: no word about it
+  if (refused_) return unconfirmed(ack.reply);  // of a delivery that may not count
   leader_->on_ack(ack, now(), next);
   mark();
 }
@@ -200,8 +200,13 @@ void ConsumerHost::refused(const api::ApiError& why) {
   js_.env.log.info("stream " + stream_.name() + " consumer " + name_ +
                    " starts again from what is committed: " + why.description);
   held_.clear();
-  confirmations_.clear();
+  for (const auto& c : std::exchange(confirmations_, {})) unconfirmed(c.reply);
   stream_.consumer_refused(id_);
+}
+
+// What was acknowledged may or may not be known to the next leader: the client asks that one.
+void ConsumerHost::unconfirmed(const Bytes& reply) {
+  if (!reply.text().empty()) js_.unserved.emplace_back(&stream_.account(), reply.text());
 }
 
 void ConsumerHost::committed(std::uint64_t number) {
@@ -281,10 +286,18 @@ void ConsumerHost::set_timer(Mono at) {
   });
 }
 
+void ConsumerHost::hand_over() {
+  if (refused_ || ended_) return;
+  leader_->hand_over(out_);
+  carry_out(out_);
+}
+
 void ConsumerHost::end(ConsumerEnd why) {
   ConsumerOutput out;
   leader_->end(why, out);
   send_all(out);
+  for (const auto& c : std::exchange(confirmations_, {})) unconfirmed(c.reply);
+  for (const auto& c : out.confirmations) unconfirmed(c.reply);
   ended_ = true;
 }
 

@@ -35,7 +35,10 @@ class ConsumerHost final : public session::Listener, public InterestWatcher {
   void ack(const jetstream::AckMessage& ack, const jetstream::PullRequest* next);
   /// Interest in the deliver subject may have come or gone.
   void interest_changed() override;
-  /// Tells waiting pulls why, sends what is due. The host is destroyed afterwards.
+  /// The leadership is about to go to another replica: proposes what that one has to know.
+  void hand_over();
+  /// Tells waiting pulls why, sends what is due; who waits for the confirmation of an acknowledgement gets a
+  /// 503, to ask again. The host is destroyed afterwards.
   void end(jetstream::ConsumerEnd why);
 
   /// End of turn.
@@ -63,6 +66,7 @@ class ConsumerHost final : public session::Listener, public InterestWatcher {
   void send_advisories(const jetstream::ConsumerOutput& out);
   void committed(std::uint64_t number);
   void refused(const api::ApiError& why);
+  void unconfirmed(const Bytes& reply);
   void set_timer(Mono at);
   void subscribe_flow_control();
   void watch_interest();

@@ -427,7 +427,8 @@ void JetStream::end_of_turn() {
   checkpoint_under_pressure();
   journal_->flush();
   // Consumers with more to do, or fed by what this round published, go on in the next turn.
-  if (more || (ready_ && !turn_.consumers.empty()) || !turn_.streams.empty()) env_.loop.post([] {});
+  more = more || (ready_ && !turn_.consumers.empty()) || !turn_.streams.empty() || !js_.unserved.empty();
+  if (more) env_.loop.post([] {});
 }
 
 void JetStream::checkpoint_under_pressure() {

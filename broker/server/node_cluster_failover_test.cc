@@ -1,4 +1,5 @@
 // Leaders that die or hand over, and nodes that are restarted in turn: what clients see of it.
+#include <numeric>
 #include <set>
 
 #include "broker/proto/ack_subject.h"
@@ -147,6 +148,84 @@ TEST(NodeCluster, ATransferThatFailsLosesNoDelivery) {
       },
       60 * kSecond))
       << again.size() << " of the 9 that were not acknowledged";
+}
+
+// An orderly change of leaders costs nothing: what was delivered or acknowledged a moment before counts.
+TEST(NodeCluster, AStepDownRepeatsNoDelivery) {
+  ClusterWorld w;
+  ClusterClient c(w, 0);
+  ASSERT_NO_FATAL_FAILURE(w.start_with_stream(c, 20));
+  EXPECT_EQ(c.create_consumer("S", "k", ",\"ack_wait\":60000000000"), "");
+  w.await_replicas(c, "S", 2);
+  c.sub("box", "pull");
+  std::vector<std::uint64_t> seen;
+  for (std::size_t round = 0; round < 4; ++round) {
+    std::size_t lead = w.leader_of(c, "S");
+    c.pub("$JS.API.CONSUMER.MSG.NEXT.S.k", "{\"batch\":5,\"expires\":100000000}", "box");
+    std::size_t had = seen.size();
+    ASSERT_TRUE(w.until([&]() -> bool {
+      for (auto& m : c.take("pull")) {
+        auto at = proto::parse_ack_subject(m.reply);
+        if (!at) continue;
+        seen.push_back(at->stream_seq.v);
+        if (at->stream_seq.v % 2 == 0) c.pub(m.reply, "+ACK");
+      }
+      return seen.size() == had + 5;
+    })) << "round "
+        << round;
+    c.pub("$JS.API.STREAM.LEADER.STEPDOWN.S", "");
+    ASSERT_TRUE(w.eventually([&] { return w.leader_of(c, "S") != lead; }, 5 * kSecond));
+  }
+  std::vector<std::uint64_t> all(20);
+  std::iota(all.begin(), all.end(), 1);
+  EXPECT_EQ(seen, all);
+  EXPECT_EQ(text_at(c.request("$JS.API.CONSUMER.INFO.S.k"), "num_ack_pending"), "10");
+}
+
+// Who asks for the confirmation of an acknowledgement hears at once that nobody is there to give it.
+TEST(NodeCluster, AnAckWithoutALeaderIsAnsweredWith503) {
+  ClusterWorld w;
+  ClusterClient first(w, 0);
+  ASSERT_NO_FATAL_FAILURE(w.start_with_stream(first, 3));
+  EXPECT_EQ(first.create_consumer("S", "k"), "");
+  w.await_replicas(first, "S", 2);
+  std::size_t lead = w.leader_of(first, "S");
+  ClusterClient c(w, lead);
+  ASSERT_TRUE(c.login());
+  c.sub("box", "pull");
+  c.pub("$JS.API.CONSUMER.MSG.NEXT.S.k", "{\"batch\":3}", "box");
+  w.run(100 * kMillisecond);
+  auto got = c.take("pull");
+  ASSERT_EQ(got.size(), 3u);
+  for (std::size_t other = 0; other < 3; ++other) {
+    if (other != lead) w.net.partition(w[lead].options.host, w[other].options.host);
+  }
+  c.sub("acked", "ack");
+  auto answered = [&](const std::string& subject) {
+    Mono asked = w.time.now();
+    c.pub(subject, "+ACK", "acked");
+    std::string status;
+    EXPECT_TRUE(w.until(
+        [&] {
+          for (auto& m : c.take("ack")) status = m.status();
+          return !status.empty();
+        },
+        10 * kSecond));
+    EXPECT_LT(w.time.now() - asked, 3 * kSecond);
+    return status;
+  };
+  EXPECT_EQ(answered(got[0].reply), "503") << "it is the leader until it notices";
+  EXPECT_EQ(answered(got[1].reply), "503") << "nobody is";
+  w.net.heal_all();
+  w.await_replicas(c, "S", 2);
+  auto confirmed = [&] {
+    auto answer = c.ask(got[0].reply, "+ACK");
+    return answer && answer->headers.empty();
+  };
+  EXPECT_TRUE(w.eventually(confirmed, 10 * kSecond));
+  std::string gone = got[2].reply;
+  gone.replace(gone.find(".k."), 3, ".j.");
+  EXPECT_EQ(answered(gone), "503") << "there is no such consumer";
 }
 
 // Who stops a node only when that is said to be safe keeps what is in memory.

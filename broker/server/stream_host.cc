@@ -66,6 +66,11 @@ void StreamHost::leading(bool now) {
   js_.stream_leading(*this, false);
 }
 
+void StreamHost::handing_over() {
+  for (auto& [name, consumer] : consumers_) consumer->hand_over();
+  close_batch();
+}
+
 bool StreamHost::may_deliver(ConsumerHost&) {
   // A record that is refused is one that consumers already count on.
   if (group_.transferring()) {

@@ -79,6 +79,7 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   Status apply(RaftIndex index, Term term, const Bytes& payload, bool live) override;
   void stopped(const Error& why) override;
   void leading(bool now) override;
+  void handing_over() override;
   void members_changed(const raft::ConfState& conf) override;
   void fetch_state(NodeId from, const raft::SnapshotMeta& least) override;
   std::uint64_t state_hash() const override { return machine_->state_hash(); }

@@ -153,7 +153,9 @@ void Dialler::dial(const std::string& key) {
 void Dialler::failed(const std::string& key, Target& t, const std::string& why) {
   if (!why.empty() && why != t.last_why) {
     t.last_why = why;
-    Level level = why.rfind("tls", 0) == 0 ? Level::kWarn : Level::kInfo;
+    // A node that is not up yet is no news; one that does not want this node is.
+    bool unwanted = why.starts_with("tls") || why.starts_with("refused by the other side");
+    Level level = unwanted ? Level::kWarn : Level::kInfo;
     env_.log.write(level, "cluster: no link over route " + key + ": " + why + "; trying on");
   }
   if (!wanted(t)) return;

@@ -119,7 +119,7 @@ bool LostStreams::all_lost(const MetaStream& s) const {
 
 void LostStreams::reset(const MetaStream& s) {
   env_.log.error("stream " + s.account + "/" + s.config.name +
-                 ": no replica has its messages any more; it begins anew, empty");
+                 ": no majority of its replicas has its messages any more; it begins anew, empty");
   jetstream::MetaPeersCommand c;
   c.group = s.group;
   c.expected = s.peers_revision;

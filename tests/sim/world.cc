@@ -31,7 +31,7 @@ void SimNode::NodeLog::write(Level level, std::string_view text) {
     return;
   // Said by the meta group's leader of what another node lost; whether it may be lost is the checkers' to
   // say.
-  if (text.find("no replica has its messages any more") != std::string_view::npos) return;
+  if (text.find("no majority of its replicas has its messages any more") != std::string_view::npos) return;
   // ReplicaCheck counts these.
   if (text.find("replicas differ at entry") != std::string_view::npos ||
       text.find("is not what a majority has") != std::string_view::npos)

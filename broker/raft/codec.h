@@ -17,9 +17,6 @@
 
 namespace weir::raft {
 
-/// Entries of one message; more is refused.
-constexpr std::size_t kMessageEntriesMax = 65'536;
-
 /// Appends all but the entries' payloads to `head` and the payloads, those that are not empty, to
 /// `payloads`. On the link `head` goes first. Entries must have consecutive indexes (CHECK).
 void encode_message(const Message& message, BytesBuilder& head, std::vector<Bytes>& payloads);

@@ -82,7 +82,8 @@ void Core::on_heartbeat(const Message& m) {
   resp.asleep = (m.asleep && sleep_if_matching(m)) || asleep_;
   if (m.commit <= log_.last()) log_.commit_to(m.commit);
   seen_round_ = std::max(seen_round_, m.context);
-  send(std::move(resp));
+  // A lease may rest on it: without the term on disk, a restart could vote for another at once.
+  durable_hard_.term == term_ ? send(std::move(resp)) : send_durably(std::move(resp));
 }
 
 void Core::on_snapshot(const Message& m) {
@@ -116,7 +117,7 @@ void Core::snapshot_installed(const SnapshotMeta& meta) {
   if (meta.term > term_) become_follower(meta.term, NodeId{0});
   EntryId id{meta.index, meta.term};
   bool keep = log_.matches(id);
-  if (!keep && meta.index < log_.commit()) {
+  if (!keep && meta.index <= log_.commit()) {
     halt("a snapshot contradicts committed entries");
     return;
   }

@@ -228,11 +228,19 @@ void Core::entries_loaded(const LoadRequest& request, std::vector<Entry> entries
   if (halted_ || role_ != Role::kLeader || it == progress_.end() || !it->second.loading) return;
   Progress& pr = it->second;
   pr.loading = false;
+  if (entries.empty() && !pr.active) {
+    // It gets no state either: the same entries would be asked for again at once, and without end. Its next
+    // answer to a heartbeat goes on from here.
+    pr.become_probe();
+    pr.probe_sent = true;
+    return;
+  }
   sends_due_ = true;
   if (entries.empty()) {
     send_snapshot(request.peer, pr);
     return;
   }
+  if (entries.size() > kMessageEntriesMax) entries.resize(kMessageEntriesMax);
   for (std::size_t i = 0; i < entries.size(); ++i) {
     if (entries[i].index != pr.next + i || !log_.matches({entries[i].index, entries[i].term})) return;
   }

@@ -12,7 +12,8 @@
 //   fault since it started, and T is above the term it started with, so no older ack is of T.
 // - The majority is that of the incoming voters at the entry. Every later configuration passed through a
 //   joint one that includes it (confchange.h), so no other majority can have committed the entry alone.
-// An entry that may be a configuration is never dropped, because its N would be judged by guesswork.
+// An entry that may be a configuration is never dropped, nor is one above it: its N would be judged by
+// guesswork.
 //
 // Unknown head. The replica acknowledged entries whose very ids are lost. It neither votes nor says
 // "never" until a leader, asked after this start, has said where its log ends and this replica's disk
@@ -50,8 +51,11 @@ void Core::tick_repair() {
 }
 
 void Core::ask_repairs() {
-  for (NodeId node : members_of(conf())) {
-    if (node == cfg_.id || !is_voter(conf(), node)) continue;
+  std::vector<NodeId> voters = members_of(conf());
+  std::erase_if(voters, [this](NodeId n) { return n == cfg_.id || !is_voter(conf(), n); });
+  // What cannot be read may have been a change of members: who leads is one of those that have it.
+  if (leader_ != NodeId{0} && leader_ != cfg_.id && !is_voter(conf(), leader_)) voters.push_back(leader_);
+  for (NodeId node : voters) {
     if (head_unknown_) {
       Message m = make(MessageType::kHead, node);
       m.context = head_context_;
@@ -168,7 +172,10 @@ bool Core::droppable(RaftIndex index) const {
 #ifdef WEIR_DEFECT_RAFT_DROP_UNPROVEN
   if (!nevers_.empty()) return true;
 #endif
-  if (faults_.at(index).maybe_config || faults_.at(index).writing) return false;
+  if (faults_.at(index).writing) return false;
+  // Below a configuration that cannot be read, nobody knows whose majority it is.
+  auto end = faults_.upper_bound(index);
+  if (std::any_of(faults_.begin(), end, [](const auto& f) { return f.second.maybe_config; })) return false;
   const ConfState& conf = conf_at(index - 1);
   std::size_t may_have = 0;
   for (NodeId n : conf.voters) may_have += nevers_.count(n) == 0 ? 1u : 0u;

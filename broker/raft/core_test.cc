@@ -245,6 +245,38 @@ TEST(RaftCore, ACommitIndexBeyondTheLogMeansALoss) {
   EXPECT_EQ(core.role(), Role::kFollower);
 }
 
+TEST(RaftCore, NothingIsDroppedAboveAConfigurationThatCannotBeRead) {
+  for (bool config : {false, true}) {
+    StartState s = start_of({1, 1, 1, 1}, 4);
+    RaftIndex first = s.entries.front().index, last = s.entries.back().index;
+    s.hard.commit = first + 1;
+    s.faults = {{{first + 1, Term{1}}, config}, {{last, Term{1}}, false}};
+    Core core(config_of(1), std::move(s));
+    for (std::uint64_t from : {2u, 3u}) {
+      Message m = message(MessageType::kFetchResp, 2);
+      m.index = last;
+      m.log_term = Term{1};
+      m.answer = FetchAnswer::kNever;
+      core.step(NodeId{from}, std::move(m));
+      settle(core);
+    }
+    EXPECT_EQ(core.log().last(), config ? last : RaftIndex{last.v - 1});
+  }
+}
+
+// A leader's lease rests on the answers: a restart that has forgotten the term could vote for another.
+TEST(RaftCore, AHeartbeatOfANewTermIsAnsweredWhenTheTermIsOnDisk) {
+  Core core(config_of(1), start_of({}));
+  core.step(NodeId{2}, message(MessageType::kHeartbeat, 1));
+  Ready r = core.take_ready();
+  EXPECT_TRUE(r.messages.empty());
+  ASSERT_EQ(r.after_durable.size(), 1u);
+  EXPECT_EQ(r.after_durable[0].type, MessageType::kHeartbeatResp);
+  core.durable(r.write);
+  core.step(NodeId{2}, message(MessageType::kHeartbeat, 1));
+  EXPECT_EQ(core.take_ready().messages.size(), 1u) << "the term is there";
+}
+
 // What peers send is not trusted: whatever the fields say, no CHECK fires. (A lying leader may halt the
 // core; that is the wanted answer.)
 TEST(RaftCore, RandomMessagesTripNoCheck) {

@@ -49,7 +49,7 @@ std::vector<Entry> Log::slice(RaftIndex from, RaftIndex upto, std::size_t bytes_
   for (RaftIndex i = from; i <= upto; ++i) {
     const Entry& e = at(i);
     bytes += e.payload.size();
-    if (!out.empty() && bytes > bytes_max) break;
+    if (!out.empty() && (bytes > bytes_max || out.size() == kMessageEntriesMax)) break;
     out.push_back(e);
   }
   return out;

@@ -36,6 +36,12 @@ TEST(RaftLog, TermsOfAllEntriesAreKnown) {
   EXPECT_TRUE(log.matches(id(0, 0)));
 }
 
+TEST(RaftLog, AMessageTakesNoMoreEntriesThanItsReaderAccepts) {
+  Log log({}, {}, {});
+  for (std::uint64_t i = 1; i <= kMessageEntriesMax + 10; ++i) log.append(entry(i, 1, ""));
+  EXPECT_EQ(log.slice(RaftIndex{1}, log.last(), 1 << 20).size(), kMessageEntriesMax);
+}
+
 TEST(RaftLog, OlderRunsStandForEntriesOnDisk) {
   Log log(id(10, 2), {{RaftIndex{11}, Term{2}}, {RaftIndex{13}, Term{3}}}, {entry(15, 3), entry(16, 7)});
   EXPECT_EQ(log.term_at(RaftIndex{9}), std::nullopt);

@@ -69,6 +69,9 @@ struct SnapshotMeta {
   bool operator==(const SnapshotMeta&) const = default;
 };
 
+/// Entries of one message at most; more are refused by who reads it.
+constexpr std::size_t kMessageEntriesMax = 65'536;
+
 enum class MessageType : std::uint8_t {
   kPreVote = 1,         // index, log_term: last entry. `term` is the term it would campaign in
   kPreVoteResp = 2,     // reject

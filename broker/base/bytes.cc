@@ -37,7 +37,7 @@ void BytesBuilder::reserve(std::size_t capacity) {
 }
 
 void BytesBuilder::reserve_more(std::size_t n) {
-  std::size_t doubled = block_ ? std::size_t{block_->capacity} * 2 : 128;
+  std::size_t doubled = block_ ? std::min<std::size_t>(std::size_t{block_->capacity} * 2, UINT32_MAX) : 128;
   reserve(std::max(size_ + n, doubled));
 }
 

@@ -86,17 +86,25 @@ TEST(ClusterMove, ThereAndBackAtEveryMoment) {
     ASSERT_TRUE(c.login());
     EXPECT_EQ(c.error_of(c.request("$JS.API.STREAM.CREATE.S", placed("S", 3, kFirst))), "");
     ASSERT_TRUE(w.eventually([&] { return home_of(c, "S") == "n1 n2 n3"; }));
+    // Who meets the moment between two leaders hears 503 and asks again, as clients do; nothing is stored
+    // twice.
+    auto publish = [&] {
+      auto seq = c.publish("S.a");
+      if (seq != 0) return seq;
+      w.run(250 * kMillisecond);
+      return c.publish("S.a");
+    };
     for (int i = 0; i < 5; ++i) EXPECT_EQ(c.publish("S.a"), i + 1);
     ASSERT_EQ(c.error_of(c.request("$JS.API.STREAM.UPDATE.S", placed("S", 3, kLast))), "");
     w.run(step * 40 * kMillisecond);
-    EXPECT_EQ(c.publish("S.a"), 6);
+    EXPECT_EQ(publish(), 6);
     std::string error = c.error_of(c.request("$JS.API.STREAM.CANCEL_MOVE.S"));
     EXPECT_TRUE(error.empty() || error == "10129") << error;
     std::string home = error.empty() ? "n1 n2 n3" : "n3 n4 n5";
-    EXPECT_EQ(c.publish("S.a"), 7);
+    EXPECT_EQ(publish(), 7);
     EXPECT_TRUE(w.eventually([&] { return home_of(c, "S") == home; }))
         << step << ": " << home_of(c, "S") << " instead of " << home;
-    EXPECT_EQ(c.publish("S.a"), 8);
+    EXPECT_EQ(publish(), 8);
     // One who had left and came back is killed, and all of them know everything.
     std::size_t dead = error.empty() ? 0 : 3;
     w[dead].kill();

@@ -47,8 +47,15 @@ std::vector<api::PeerInfo> peer_infos(const replica::Group& group, const Cluster
   std::vector<api::PeerInfo> out;
   std::vector<raft::PeerView> known;
   if (group.core() && group.leading()) known = group.core()->peers();
-  for (NodeId replica : raft::members_of(group.conf())) {
-    if (replica == group.self()) continue;
+  std::vector<NodeId> members = raft::members_of(group.conf());
+  // A replica that began anew is a member beside what it was for a moment: people see one of a node.
+  auto begun_anew = [&members](NodeId replica) {
+    return std::any_of(members.begin(), members.end(), [replica](NodeId other) {
+      return node_of(other) == node_of(replica) && incarnation_of(other) > incarnation_of(replica);
+    });
+  };
+  for (NodeId replica : members) {
+    if (replica == group.self() || begun_anew(replica)) continue;
     api::PeerInfo p;
     p.name = cluster.name_of(replica);
     p.peer = peer_text(replica);

@@ -10,6 +10,7 @@ namespace {
 
 using testing::ClusterClient;
 using testing::ClusterWorld;
+using testing::size_at;
 using testing::text_at;
 
 TEST(NodeCluster, GoesOnWithoutTheLeaderAndTakesItBack) {
@@ -258,6 +259,13 @@ TEST(NodeCluster, AStreamInMemorySurvivesARollingRestart) {
     EXPECT_TRUE(w.eventually([&] { return c.publish("M.a") == static_cast<int>(51 + i); }, 5 * kSecond))
         << "while n" << node + 1 << " is down";
     w.start(node);
+    bool back = false;
+    for (Mono until = w.time.now() + 2 * kSecond; w.time.now() < until; w.run(5 * kMillisecond)) {
+      auto now = c.request("$JS.API.STREAM.INFO.M");
+      ASSERT_LE(size_at(now, "cluster.replicas"), 2u) << "n" << node + 1 << " twice";
+      back = back || size_at(now, "cluster.replicas") == 2;
+    }
+    EXPECT_TRUE(back);
   }
   EXPECT_GT(unsafe, 0u) << "a replica that has just come back remembers nothing yet";
   ClusterClient c(w, 0);

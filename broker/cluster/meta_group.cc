@@ -1,5 +1,6 @@
 #include "broker/cluster/meta_group.h"
 
+#include "broker/base/limits.h"
 #include "broker/base/text.h"
 #include "broker/base/varint.h"
 
@@ -78,6 +79,7 @@ void MetaGroup::propose(const std::function<void(jetstream::EntryBuilder&)>& add
   }
   add(builder_);
   batch_.push_back(std::move(done));
+  if (builder_.size() >= limits::kEntryBytesMax) flush();
 }
 
 void MetaGroup::create(std::string_view account, const api::StreamConfig& config,

@@ -90,6 +90,8 @@ class Group {
   Result<raft::EntryId> propose(Bytes payload);
   /// A transfer of the leadership is under way: propose() refuses until it ended.
   bool transferring() const { return core_ && core_->transferring(); }
+  /// Since start() this replica led, or heard who leads.
+  bool met_leader() const { return met_leader_; }
   /// More than limits::kInFlightBytesMax wait to be applied: take no new work from clients.
   bool crowded() const;
   /// Calls `done` with true once local state is as good as a linearizable read needs (at once under a
@@ -273,6 +275,7 @@ class Group {
   std::uint64_t ticks_ = 0;
   raft::ConfState alive_conf_;  // whose members the core knows to be alive or not
   NodeId told_leader_;
+  bool met_leader_ = false;
   Term told_term_;
   RaftIndex note_at_ = kNoNote;
   std::optional<std::uint64_t> noted_;

@@ -101,6 +101,7 @@ void Group::role(const raft::SoftState& soft) {
     for (auto& [context, read] : reads_) read.old = read.old || read.index.v == 0;
   }
   told_leader_ = soft.leader;
+  met_leader_ = met_leader_ || soft.leader.v != 0;
   told_term_ = soft.term;
   machine_.leader_changed(soft.leader, soft.term);
 }

@@ -28,6 +28,9 @@ class InterestWatcher {
   virtual void interest_changed() = 0;
 };
 
+/// Of an account that only streams know: it is in no table of this node.
+constexpr AccountId kUnconfiguredAccount{UINT32_MAX};
+
 struct Account {
   AccountId id;
   std::string name;

@@ -88,13 +88,12 @@ bool ApiServer::pass_on(ApiRequest& r, const Route& route) {
   if (!cluster) return wait_for_start(r, route);
   NodeId to = js_.meta_leader();
   bool here = js_.meta().leading();
-  if (route.scope != Scope::kMeta) {
+  if (route.scope == Scope::kStream || route.scope == Scope::kReplica) {
     const MetaStream* s = js_.meta().state().find(r.account->name, r.tokens[route.stream]);
     StreamHost* host = s ? js_.find(s->group) : nullptr;
     if (s) {
       here = host && host->group().leading();
-      bool replica = route.scope == Scope::kReplica && host && host->group().started() &&
-                     !host->group().empty() && !host->damaged();
+      bool replica = route.scope == Scope::kReplica && host && host->may_read();
       if (here || replica || (host && host->group().why_stopped() && host->group().alone())) return false;
       to = cluster->leader_of(s->group);
     } else if (here) {
@@ -102,7 +101,9 @@ bool ApiServer::pass_on(ApiRequest& r, const Route& route) {
     }
   }
   if (here) return false;
-  if (to.v != 0 && to != js_.self() && cluster->connected(to)) {
+  bool reached = to.v != 0 && to != js_.self() && cluster->connected(to);
+  if (route.scope == Scope::kMetaOrHere && !reached && js_.refusal().empty()) return false;
+  if (reached) {
     if (r.hops >= kForwardsMax || !send_on(to, r)) refuse(r, route);
     return true;
   }

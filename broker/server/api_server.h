@@ -59,10 +59,11 @@ class ApiServer {
   struct Acks;
   using Handler = void (ApiServer::*)(ApiRequest&);
   enum class Scope : std::uint8_t {
-    kHere,     // any node answers
-    kMeta,     // the leader of the meta group
-    kStream,   // the leader of the stream's group
-    kReplica,  // a node that holds the stream, the leader if this one does not
+    kHere,        // any node answers
+    kMeta,        // the leader of the meta group
+    kMetaOrHere,  // who has the latest news: the leader of the meta group if it is reached, else this node
+    kStream,      // the leader of the stream's group
+    kReplica,     // a node with an up-to-date replica of the stream, its leader if this one has none
   };
   struct Route {
     std::string_view pattern;  // tokens after $JS.API.; "*" one name, ">" the rest

@@ -181,7 +181,9 @@ bool Cluster::forward(NodeId to, const Forwarded& f, const Bytes* shared) {
   Forwarded next = f;
   ++next.hops;
   if (f.kind == ForwardKind::kPublish) watch_.publish_handed_on(f.group, to, f.body.size());
-  return node_.mesh->send(to, Lane::kMessages, FrameKind::kToGroup, encode_forwarded(next, shared));
+  bool sent = node_.mesh->send(to, Lane::kMessages, FrameKind::kToGroup, encode_forwarded(next, shared));
+  if (f.kind == ForwardKind::kPublish && node_.interest->crowded(to)) node_.router.crowd();
+  return sent;
 }
 
 void Cluster::on_forwarded(NodeId from, const Bytes& payload) {

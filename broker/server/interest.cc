@@ -61,7 +61,7 @@ void Interest::count_all() {
 }
 
 void Interest::local_changed(const Account& account, const Subscription& sub, bool added) {
-  if (peers_.empty()) return;
+  if (peers_.empty() || account.id == kUnconfiguredAccount) return;
   Locals& locals = locals_[account.id.v];
   auto it = locals.find(KeyView(sub.subject, queue_of(sub)));
   if (it == locals.end()) it = locals.try_emplace({sub.subject, std::string(queue_of(sub))}).first;
@@ -296,14 +296,18 @@ bool Interest::forward(const Account& account, std::string_view target, const se
                   " does not keep up: " + count_text(peer.lost, "messages to it were lost on this link"));
       }
     }
-    crowds |= mesh_.lane_bytes(peer.id, Lane::kMessages) > half_of(limits_.mesh, Lane::kMessages);
+    crowds |= crowded(peer.id);
   }
   return crowds;
 }
 
+bool Interest::crowded(NodeId peer) const {
+  return mesh_.lane_bytes(peer, Lane::kMessages) > half_of(limits_.mesh, Lane::kMessages);
+}
+
 bool Interest::crowded() const {
   for (const auto& [id, peer] : peers_) {
-    if (mesh_.lane_bytes(id, Lane::kMessages) > half_of(limits_.mesh, Lane::kMessages)) return true;
+    if (crowded(id)) return true;
   }
   return false;
 }

@@ -76,6 +76,8 @@ class Interest final : public PeerSide {
   bool forward(const Account& account, std::string_view target, const session::Inbound& m,
                std::span<session::RemoteNode* const> to) override;
   bool crowded() const override;
+  /// The lane of messages to this peer is more than half full.
+  bool crowded(NodeId peer) const;
 
  private:
   using Key = std::pair<std::string, std::string>;  // subject, queue

@@ -318,6 +318,7 @@ Account& JetStream::account_of(const MetaStream& s) {
                  " is not configured any more; the stream is kept and nobody reaches it");
   // Hosted all the same: its checkpoints let the journal go.
   Account& account = unconfigured_[s.account];
+  account.id = kUnconfiguredAccount;
   account.name = s.account;
   return account;
 }

@@ -352,9 +352,9 @@ void JetStream::forwarded_publish(Account& account, const Forwarded& f, const By
   Bytes body = frame.sub_of(f.body);
   session::Inbound m{f.subject, f.reply, f.body, f.header_size, &body, nullptr};
   StreamHost* host = find(f.group);
-  if (host && (host->group().leading() || host->group().alone())) return host->on_message(m);
-  NodeId leader = js_.cluster->leader_of(f.group);
-  if (leader.v != 0 && leader != js_.self && js_.cluster->forward(leader, f, &body)) return;
+  // Not handed on to who leads now: the publisher's next message may already be there, and the order is kept.
+  bool leads = host && (host->group().leading() || host->group().alone());
+  if (leads && host->takes(f.subject)) return host->on_message(m);
   if (!f.reply.empty()) js_.unserved.emplace_back(&account, f.reply);
 }
 

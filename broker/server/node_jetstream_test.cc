@@ -517,5 +517,33 @@ TEST(NodeJetStream, ManyConsumersOneDeliverSubjectEach) {
   EXPECT_EQ(listener.take("all").size(), 50u);
 }
 
+// Requests that waited for a leader are handled in one turn; all of them in one entry, they would be more
+// than the journal takes.
+TEST(NodeJetStream, ManyLargeRequestsOfOneTurnAreSeveralEntries) {
+  Js js;
+  TestWorld& w = js.w;
+  w.options.max_payload = 8 << 20;
+  w.tuning.journal_file_bytes = 16 << 20;
+  w.tuning.journal_files_max = 32;
+  js.start();
+  js.stream("S", "S.>");
+  EXPECT_EQ(js.c.publish("S.x"), 1);
+  w.restart();
+  TestClient c(w);
+  ASSERT_TRUE(c.connect());
+  c.sub("done", "done");
+  std::string body = "{\"filter\":\"S." + std::string(6 << 20, 'y') + "\"}";
+  for (int i = 0; i < 14; ++i) c.pub("$JS.API.STREAM.PURGE.S", body, "done");
+  std::size_t done = 0;
+  w.loop.run_until(
+      [&] {
+        for (auto& m : c.take("done")) done += text_at(m.json(), "success") == "true";
+        return done == 14;
+      },
+      30 * kSecond);
+  EXPECT_EQ(done, 14u);
+  EXPECT_EQ(c.publish("S.x"), 2);
+}
+
 }  // namespace
 }  // namespace weir::server

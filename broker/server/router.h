@@ -74,7 +74,9 @@ class Router {
 
   /// nullptr: there are no other nodes (any more).
   void set_peers(PeerSide* peers) { peers_ = peers; }
-  /// True once after a message went to a node whose lane fills: its publisher should wait.
+  /// A message goes to a node whose lane fills.
+  void crowd() { crowded_ = true; }
+  /// True once after that: the publisher should wait.
   bool take_crowded() { return std::exchange(crowded_, false); }
   bool peers_crowded() const { return peers_ && peers_->crowded(); }
 

@@ -227,6 +227,7 @@ void StreamHost::propose(const AddCommand& add, Done done) {
   w.done = static_cast<std::uint32_t>(batch_.dones.size());
   batch_.waiting.push_back(w);
   listed();
+  if (builder_.size() >= limits::kEntryBytesMax) close_batch();
 }
 
 void StreamHost::propose_config(std::uint64_t revision, const std::string& config_json) {
@@ -414,6 +415,18 @@ ConsumerHost* StreamHost::consumer(std::string_view name) {
   return it == consumers_.end() ? nullptr : it->second.get();
 }
 
+bool StreamHost::takes(std::string_view subject) const {
+  const auto& subjects = machine_->config().subjects;
+  return std::any_of(subjects.begin(), subjects.end(),
+                     [&](const std::string& pattern) { return subject::matches(pattern, subject); });
+}
+
+// After a restart the log may reach beyond what is known to be committed until a leader says so.
+bool StreamHost::may_read() const {
+  return group_.started() && !group_.empty() && !damaged() && group_.met_leader() &&
+         group_.applied() >= group_.commit();
+}
+
 void StreamHost::account_usage() {
   count_bytes(store_->state().bytes);
 }
@@ -427,6 +440,7 @@ void StreamHost::count_bytes(std::uint64_t now) {
 }
 
 void StreamHost::arm_tick() {
+  if (!may_propose()) return;
   auto due = machine_->next_due();
   if (!due || tick_proposed_ || (tick_timer_ && tick_at_ <= *due)) return;
   js_.env.loop.cancel(tick_timer_);
@@ -434,7 +448,7 @@ void StreamHost::arm_tick() {
   Nanos wait = std::max<Nanos>(*due - js_.env.clock.wall(), kMillisecond);
   tick_timer_ = js_.env.loop.at(js_.env.clock.now() + wait, [this] {
     tick_timer_ = 0;
-    if (group_.why_stopped()) return;
+    if (!may_propose()) return;
     tick_proposed_ = true;
     propose([](jetstream::EntryBuilder& b) { b.tick(); },
             [this](const Outcome&) {

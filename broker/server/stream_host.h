@@ -98,6 +98,10 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   const replica::Group& group() const { return group_; }
   replica::Group& group() { return group_; }
   ConsumerHost* consumer(std::string_view name);
+  /// Whether the stream, as configured at what is applied, stores messages of this subject.
+  bool takes(std::string_view subject) const;
+  /// What is stored here may be old, but not older than what this replica had when it last heard its leader.
+  bool may_read() const;
   /// No other node can lead this stream now: a consumer may deliver. If not, `consumer` is stepped again once
   /// that is known (a deposed leader must not deliver what was acknowledged to the next one, P4).
   bool may_deliver(ConsumerHost& consumer);
@@ -154,7 +158,7 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   void fetch_failed(const Error& why);
   void fail_pending(const Error& why);
   std::string state_prefix(std::uint32_t generation) const;
-  bool may_propose() const { return group_.leading() || soon_leading(); }
+  bool may_propose() const { return !group_.why_stopped() && (group_.leading() || soon_leading()); }
   /// A group of one that has just started: what comes meanwhile waits.
   bool soon_leading() const { return group_.alone() && !group_.why_stopped(); }
   void subscribe();

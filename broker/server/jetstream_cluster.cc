@@ -174,6 +174,7 @@ void JetStream::drop_host(GroupId group, bool destroy) {
   if (it == streams_.end()) return;
   if (js_.cluster) js_.cluster->leads(group, it->second->group().term(), false);
   if (destroy) it->second->destroy();
+  if (state_server_) state_server_->forget(group);
   auto named = by_name_.find(ByName::View(it->second->account().name, it->second->name()));
   if (named != by_name_.end() && named->second == it->second.get()) by_name_.erase(named);
   streams_.erase(it);

@@ -19,7 +19,7 @@ std::size_t follower_of(ClusterWorld& w, ClusterClient& c) {
 // what its disk has.
 TEST(NodeCluster, AReplicaThatWasAwayIsSentWhatItMissed) {
   ClusterWorld w;
-  for (auto& n : w.nodes) n->tuning.tail_bytes_max = 16 * 1024;
+  for (auto& n : w.nodes) n->tuning.tail_bytes_max = 16 * 1024, n->tuning.state_part_bytes = 50;
   ClusterClient c(w, 0);
   ASSERT_NO_FATAL_FAILURE(w.start_with_stream(c));
   const std::string body(400, 'x');
@@ -42,16 +42,21 @@ TEST(NodeCluster, AReplicaThatWasAwayIsSentWhatItMissed) {
   w[away].log.clear();
   w.start(away);
   w.await_replicas(c, "S", 2);
-  std::uint64_t sent = 0, times = 0;
+  std::uint64_t sent = 0, times = 0, parts = 0;
+  const std::string in_parts = "the rest in parts: ";
   for (const auto& line : w[away].log.lines()) {
     std::size_t from = line.text.find("; "), to = line.text.find(" of 799 messages were sent");
     if (to == std::string::npos) continue;
     ++times;
     sent += parse_u64(std::string_view(line.text).substr(from + 2, to - from - 2)).value_or(799);
+    std::size_t at = line.text.find(in_parts);
+    if (at == std::string::npos) continue;
+    parts += parse_u64(std::string_view(line.text).substr(at + in_parts.size())).value_or(0);
   }
   EXPECT_EQ(times, 1u) << "0: the log reached back far enough";
   EXPECT_GE(sent, 200u);
   EXPECT_LT(sent, 350u);
+  EXPECT_GT(parts, 3u) << "a cut of more than one page";
 }
 
 // Where a damaged copy and a whole one do not fit, the damaged one has to go.

@@ -8,116 +8,103 @@ namespace weir::server {
 using store::Message;
 
 namespace {
-constexpr std::uint8_t kFormat = 1;
-constexpr std::size_t kRangesMax = 10'000'000;
-// A page of this build has at most 20,000 messages; the limits are there so that a page cannot cost a
-// large multiple of its own size.
+// A page of this build has at most 20,000 messages; the limit is there so that a page cannot cost a large
+// multiple of its own size.
 constexpr std::uint64_t kMessagesMax = 1'000'000;
-constexpr std::uint64_t kEditsMax = 4'000'000;
-/// No stream comes near it; beyond it the next sequences would begin at 0 again.
-constexpr StreamSeq kSeqMax{std::uint64_t{1} << 63};
+
+Error later_format(const char* what, std::uint8_t format) {
+  return {Code::kUnsupported, std::string(what) + ": format " + std::to_string(format)};
+}
+bool known(std::uint8_t format) {
+  return format == kStateFormat || format == kStateFormatWhole;
+}
 }  // namespace
 
 Bytes encode_state_request(const StateRequest& r) {
   BytesBuilder out;
-  out.append_u8(kFormat);
+  out.append_u8(r.format);
   out.append_varint(r.group.v);
   out.append_varint(r.from.v);
+  if (r.format == kStateFormatWhole) return out.freeze();
+  out.append_varint(r.cut);
+  out.append_varint(r.offset);
   return out.freeze();
 }
 
 Result<StateRequest> decode_state_request(ByteSpan bytes) {
   Reader r(bytes);
-  std::uint8_t format = r.u8();
+  StateRequest q;
+  q.format = r.u8();
+  if (r.ok() && !known(q.format)) return later_format("state request", q.format);
   std::uint64_t group = r.varint();
-  StateRequest q{GroupId(static_cast<std::uint32_t>(group)), StreamSeq(r.varint())};
-  if (!r.done() || format != kFormat || group > UINT32_MAX)
+  q.group = GroupId(static_cast<std::uint32_t>(group));
+  q.from = StreamSeq(r.varint());
+  if (q.format == kStateFormat) {
+    q.cut = r.varint();
+    q.offset = r.varint();
+  }
+  if (!r.done() || group > UINT32_MAX || (q.cut == 0 && q.offset != 0))
     return {Code::kInvalid, "state request: malformed"};
   return q;
 }
 
-std::vector<Bytes> encode_state_page(const StatePage& page) {
-  BytesBuilder out;
-  out.append_u8(kFormat);
-  out.append_u8(page.final ? 1 : 0);
-  out.append_varint(page.messages.size());
-  for (const Message& m : page.messages) {
+namespace {
+void put_messages(const std::vector<Message>& messages, BytesBuilder& out) {
+  out.append_varint(messages.size());
+  for (const Message& m : messages) {
     out.append_varint(m.seq.v);
     out.append_varint(zigzag(m.time.ns));
     out.append_varint(m.subject_size);
     out.append_varint(m.header_size);
     out.append_varint(m.record.size());
   }
-  if (page.final) {
-    out.append_string(replica::encode_position(page.position));
-    out.append_varint(page.last_seq.v);
-    out.append_varint(zigzag(page.last_time.ns));
-    out.append_varint(page.live.size());
-    StreamSeq at;
-    for (const auto& range : page.live) {
-      out.append_varint(range.first - at);
-      out.append_varint(range.last - range.first);
-      at = range.last;
-    }
-    out.append_varint(page.machine.size());
-    for (const auto& edit : page.machine) {
-      out.append_string(edit.key);
-      out.append_string(edit.value ? std::string_view(*edit.value) : std::string_view());
-    }
-  }
+}
+
+void put_part(const std::optional<StatePart>& part, BytesBuilder& out) {
+  out.append_u8(part ? 1 : 0);
+  if (!part) return;
+  out.append_varint(part->cut);
+  out.append_varint(part->total);
+  out.append_u32(part->crc);
+  out.append_varint(part->offset);
+  out.append_varint(part->bytes.size());
+}
+}  // namespace
+
+Result<std::vector<Bytes>> encode_state_page(const StatePage& page, std::uint8_t format) {
   std::vector<Bytes> slices;
-  slices.push_back(out.freeze());
+  BytesBuilder head;
+  head.append_u8(format);
+  if (format == kStateFormatWhole) {
+    head.append_u8(page.whole ? 1 : 0);
+    put_messages(page.messages, head);
+    slices.push_back(head.freeze());
+    if (page.whole) {
+      ASSIGN_OR_RETURN(Bytes cut, encode_state_cut(*page.whole));
+      slices.push_back(std::move(cut));
+    }
+  } else {
+    put_messages(page.messages, head);
+    put_part(page.part, head);
+    slices.push_back(head.freeze());
+  }
   for (const Message& m : page.messages) slices.push_back(m.record);
+  if (format == kStateFormat && page.part) slices.push_back(page.part->bytes);
   return slices;
 }
 
 namespace {
-Status decode_cut(Reader& r, StatePage& page) {
-  ASSIGN_OR_RETURN(page.position, replica::decode_position(r.string()));
-  page.last_seq = StreamSeq(r.varint());
-  page.last_time = Wall{unzigzag(r.varint())};
-  std::uint64_t ranges = r.varint();
-  if (!r.ok() || ranges > kRangesMax || page.last_seq > kSeqMax) {
-    return {Code::kInvalid, "state page: ranges"};
-  }
-  StreamSeq at;
-  for (std::uint64_t i = 0; i < ranges && r.ok(); ++i) {
-    std::uint64_t gap = r.varint(), more = r.varint();
-    std::uint64_t room = page.last_seq - at;  // ranges never go beyond it
-    if (gap == 0 || gap > room || more > room - gap) return {Code::kInvalid, "state page: ranges"};
-    StreamSeq first = at + gap;
-    at = first + more;
-    page.live.push_back({first, at});
-  }
-  std::uint64_t edits = r.varint();
-  if (edits > kEditsMax) return {Code::kInvalid, "state page: keys"};
-  for (std::uint64_t i = 0; i < edits && r.ok(); ++i) {
-    std::string key(r.string());
-    page.machine.push_back({std::move(key), std::string(r.string())});
-  }
-  return r.ok() ? ok() : Status(Error(Code::kInvalid, "state page: cut short"));
-}
-}  // namespace
-
-Result<StatePage> decode_state_page(const Bytes& bytes) {
-  Reader r(bytes.span());
-  std::uint8_t format = r.u8();
-  if (r.ok() && format != kFormat)
-    return {Code::kUnsupported, "state page: format " + std::to_string(format)};
-  StatePage page;
-  std::uint8_t final = r.u8();
-  if (final > 1) return {Code::kInvalid, "state page: flag"};
-  page.final = final == 1;
+/// Without their records, whose sizes go to `sizes`; none is above `limit`.
+Status read_messages(Reader& r, std::size_t limit, StatePage& page, std::vector<std::uint64_t>& sizes) {
   std::uint64_t count = r.varint();
   if (!r.ok() || count > kMessagesMax) return {Code::kInvalid, "state page: count"};
-  std::vector<std::uint64_t> sizes;
-  for (std::uint64_t i = 0; i < count && r.ok(); ++i) {
+  for (std::uint64_t i = 0; i < count; ++i) {
     Message m;
     m.seq = StreamSeq(r.varint());
     m.time = Wall{unzigzag(r.varint())};
     std::uint64_t subject = r.varint(), header = r.varint(), size = r.varint();
     bool rises = page.messages.empty() ? m.seq.v > 0 : m.seq > page.messages.back().seq;
-    if (!r.ok() || !rises || m.seq > kSeqMax || size > bytes.size() || subject == 0 || subject > size ||
+    if (!r.ok() || !rises || m.seq > kStateSeqMax || size > limit || subject == 0 || subject > size ||
         header > size - subject) {
       return {Code::kInvalid, "state page: message"};
     }
@@ -126,13 +113,53 @@ Result<StatePage> decode_state_page(const Bytes& bytes) {
     sizes.push_back(size);
     page.messages.push_back(std::move(m));
   }
-  if (page.final) RETURN_IF_ERROR(decode_cut(r, page));
+  return ok();
+}
+
+/// Without its bytes; returns how many there have to be.
+Result<std::size_t> read_part(Reader& r, StatePage& page) {
+  std::uint8_t there = r.u8();
+  if (!r.ok() || there > 1) return {Code::kInvalid, "state page: flag"};
+  if (there == 0) return std::size_t{0};
+  StatePart& p = page.part.emplace();
+  p.cut = r.varint();
+  p.total = r.varint();
+  p.crc = r.u32();
+  p.offset = r.varint();
+  std::uint64_t size = r.varint();
+  bool fits = p.total <= kCutBytesMax && p.offset < p.total && size > 0 && size <= p.total - p.offset;
+  if (!r.ok() || p.cut == 0 || !fits) return {Code::kInvalid, "state page: part"};
+  return static_cast<std::size_t>(size);
+}
+
+Status read_whole(Reader& r, bool final, StatePage& page) {
+  return final ? read_state_cut(r, page.whole.emplace()) : ok();
+}
+}  // namespace
+
+Result<StatePage> decode_state_page(const Bytes& bytes) {
+  Reader r(bytes.span());
+  std::uint8_t format = r.u8();
+  if (r.ok() && !known(format)) return later_format("state page", format);
+  bool whole = format == kStateFormatWhole;
+  std::uint8_t final = whole ? r.u8() : 0;
+  if (final > 1) return {Code::kInvalid, "state page: flag"};
+  StatePage page;
+  std::vector<std::uint64_t> sizes;
+  std::size_t part = 0;
+  RETURN_IF_ERROR(read_messages(r, bytes.size(), page, sizes));
+  if (whole) {
+    RETURN_IF_ERROR(read_whole(r, final == 1, page));
+  } else {
+    ASSIGN_OR_RETURN(part, read_part(r, page));
+  }
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     std::string_view record = r.bytes(sizes[i]);
     if (!r.ok()) return {Code::kInvalid, "state page: cut short"};
     page.messages[i].record = bytes.sub_of(record);
   }
-  if (!r.done()) return {Code::kInvalid, "state page: bytes at the end"};
+  if (page.part) page.part->bytes = bytes.sub_of(r.bytes(part));
+  if (!r.done()) return {Code::kInvalid, "state page: cut short, or bytes at the end"};
   return page;
 }
 
@@ -142,32 +169,8 @@ Status fill_from_page(store::MessageStore& store, StatePage& page) {
     m.record = Bytes::copy_of(m.record.span());
     store.append(std::move(m));
   }
-  bool stuck = page.messages.empty() && !page.final;
+  bool stuck = page.messages.empty() && !page.part && !page.whole;
   return stuck ? Status(Error(Code::kInvalid, "state page: empty")) : ok();
-}
-
-Status cut_to_page(store::MessageStore& store, const StatePage& page) {
-  std::vector<store::LiveRange> mine = store.live_ranges(StreamSeq(0), kRangesMax);
-  auto theirs = page.live.begin();
-  std::uint64_t wanted = 0;
-  for (const auto& r : page.live) wanted += (r.last - r.first) + 1;
-  for (const auto& range : mine) {
-    for (StreamSeq seq = range.first; seq <= range.last;) {
-      while (theirs != page.live.end() && theirs->last < seq) ++theirs;
-      bool live = theirs != page.live.end() && theirs->first <= seq;
-      if (live) {
-        seq = theirs->last + 1;
-        continue;
-      }
-      ASSIGN_OR_RETURN(auto gone, store.remove(seq));
-      if (gone.messages != 1) return {Code::kCorrupt, "a message vanished while a state was fetched"};
-      ++seq;
-    }
-  }
-  if (store.state().messages != wanted) return {Code::kInvalid, "state page: messages are missing"};
-  if (store.state().last_seq > page.last_seq) return {Code::kInvalid, "state page: last sequence"};
-  if (store.state().last_seq < page.last_seq) store.skip_to(page.last_seq, page.last_time);
-  return ok();
 }
 
 }  // namespace weir::server

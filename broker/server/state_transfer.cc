@@ -1,5 +1,7 @@
 #include "broker/server/state_transfer.h"
 
+#include <algorithm>
+
 #include "broker/base/varint.h"
 #include "broker/raft/confchange.h"
 #include "broker/server/cluster_side.h"
@@ -13,21 +15,27 @@ constexpr std::size_t kPageBytes = 512u << 10;
 constexpr std::size_t kPageMessages = 20'000;
 constexpr Nanos kTimeout = 5 * kSecond;
 constexpr Nanos kMembersTimeout = 2 * kSecond;
+constexpr Nanos kWatchIdle = 10 * kSecond;
+constexpr unsigned kBegunAnewMax = 8;
 }  // namespace
 
 // ---- answers ---------------------------------------------------------------------------------
 
-StateServer::StateServer(cluster::Mesh& mesh, JetStream& js) : js_(js) {
+// The numbers of cuts go on from start to start: an asker that missed one must not take a cut of this life
+// for a later part of one of the life before.
+StateServer::StateServer(cluster::Mesh& mesh, JetStream& js) : js_(js), cuts_((js.boot() << 32) + 1) {
   using cluster::Method;
   auto on = [&](Method method, auto handler) {
-    mesh.handle(method, [handler, alive = std::weak_ptr<int>(alive_)](NodeId, const Bytes& body,
+    mesh.handle(method, [handler, alive = std::weak_ptr<int>(alive_)](NodeId from, const Bytes& body,
                                                                       cluster::Mesh::Reply reply) {
-      if (!alive.expired()) handler(body, std::move(reply));
+      if (!alive.expired()) handler(from, body, std::move(reply));
     });
   };
-  on(Method::kStreamState, [this](const Bytes& body, auto reply) { stream_state(body, std::move(reply)); });
-  on(Method::kMetaState, [this](const Bytes&, auto reply) { meta_state(std::move(reply)); });
-  on(Method::kGroupMembers, [this](const Bytes& body, auto reply) { group_members(body, std::move(reply)); });
+  on(Method::kStreamState,
+     [this](NodeId from, const Bytes& body, auto reply) { reply(stream_state(from, body)); });
+  on(Method::kMetaState, [this](NodeId, const Bytes&, auto reply) { meta_state(std::move(reply)); });
+  on(Method::kGroupMembers,
+     [this](NodeId, const Bytes& body, auto reply) { group_members(body, std::move(reply)); });
 }
 
 namespace {
@@ -38,14 +46,53 @@ Bytes join_slices(const std::vector<Bytes>& slices) {
 }
 }  // namespace
 
-void StateServer::stream_state(const Bytes& body, cluster::Mesh::Reply reply) {
-  auto q = decode_state_request(body.span());
-  if (!q) return reply(q.error());
-  StreamHost* host = js_.find(q->group);
-  if (!host) return reply(Error(Code::kNotFound, "the group is not here"));
-  auto page = host->state_page(q->from, kPageBytes, kPageMessages);
-  if (!page) return reply(page.error());
-  reply(join_slices(encode_state_page(*page)));
+Result<Bytes> StateServer::stream_state(NodeId asker, const Bytes& body) {
+  ASSIGN_OR_RETURN(auto q, decode_state_request(body.span()));
+  StreamHost* host = js_.find(q.group);
+  if (!host) return {Code::kNotFound, "the group is not here"};
+  return state_page(asker, q, *host);
+}
+
+// A cut that is not here any more is no error: the asker gets what came since, and the cut as it is then.
+Result<Bytes> StateServer::state_page(NodeId asker, const StateRequest& q, StreamHost& host) {
+  JsContext& js = js_.context();
+  StatePage page;
+  if (q.cut != 0 && host.gives_state())
+    page.part = cuts_.next(asker, q, js.tuning.state_part_bytes, js.env.clock.now());
+  if (!page.part) {
+    cuts_.drop(asker, q.group);
+    ASSIGN_OR_RETURN(auto found, host.state_messages(q.from, kPageBytes, kPageMessages));
+    page.messages = std::move(found.messages);
+    if (found.end) RETURN_IF_ERROR(add_cut(asker, q, host, page));
+  }
+  ASSIGN_OR_RETURN(auto slices, encode_state_page(page, q.format));
+  return join_slices(slices);
+}
+
+Status StateServer::add_cut(NodeId asker, const StateRequest& q, StreamHost& host, StatePage& page) {
+  JsContext& js = js_.context();
+  ASSIGN_OR_RETURN(StateCut cut, host.state_cut());
+  if (q.format == kStateFormatWhole) {
+    page.whole = std::move(cut);
+    return ok();
+  }
+  ASSIGN_OR_RETURN(Bytes all, encode_state_cut(cut));
+  ASSIGN_OR_RETURN(
+      page.part, cuts_.begin(asker, q.group, std::move(all), js.tuning.state_part_bytes, js.env.clock.now()));
+  watch_idle();
+  return ok();
+}
+
+void StateServer::watch_idle() {
+  if (watching_ || cuts_.empty()) return;
+  watching_ = true;
+  env::Env& env = js_.context().env;
+  env.loop.at(env.clock.now() + kWatchIdle, [this, alive = std::weak_ptr<int>(alive_)] {
+    if (alive.expired()) return;
+    watching_ = false;
+    cuts_.drop_idle(js_.context().env.clock.now());
+    watch_idle();
+  });
 }
 
 void StateServer::meta_state(cluster::Mesh::Reply reply) {
@@ -94,9 +141,9 @@ void StateServer::members_here(JetStream& js, GroupId group, cluster::Mesh::Repl
 
 // ---- fetching --------------------------------------------------------------------------------
 
-StateFetch::StateFetch(JsContext& js, GroupId group, NodeId from, Done done)
+StateFetch::StateFetch(JsContext& js, Stream stream, NodeId from, Done done)
     : js_(js),
-      group_(group),
+      stream_(std::move(stream)),
       from_(from),
       done_(std::move(done)),
       self_(std::make_shared<StateFetch*>(this)) {}
@@ -152,9 +199,9 @@ StateFetch::Half StateFetch::take_half() {
 }
 
 void StateFetch::ask() {
-  Bytes body = encode_state_request({group_, store_->state().last_seq + 1});
+  StateRequest q{stream_.group, store_->state().last_seq + 1, parts_.cut(), parts_.size(), format_};
   js_.cluster->mesh().ask(
-      node_of(from_), cluster::Method::kStreamState, std::move(body), kTimeout,
+      node_of(from_), cluster::Method::kStreamState, encode_state_request(q), kTimeout,
       [self = std::weak_ptr<StateFetch*>(self_)](Result<Bytes> answer) {
         auto f = self.lock();
         if (f && *f) (*f)->on_page(std::move(answer));
@@ -163,33 +210,75 @@ void StateFetch::ask() {
 }
 
 void StateFetch::on_page(Result<Bytes> answer) {
-  if (!answer) return fail(answer.error());
+  if (!answer) return speak_older(answer.error()) ? ask() : fail(answer.error());
   auto page = decode_state_page(*answer);
   if (!page) return fail(page.error());
+  answered_ = true;
   messages_ += page->messages.size();
-  Status fits = fill_from_page(*store_, *page);
-  if (fits && page->final) fits = cut_to_page(*store_, *page);
-  if (!fits) {
+  if (Status fits = fill_from_page(*store_, *page); !fits) {
     sound_ = false;
     return fail(fits.error());
   }
-  if (page->final) {
-    last_ = std::move(*page);
-    js_.env.loop.post([self = std::weak_ptr<StateFetch*>(self_)] {
-      auto f = self.lock();
-      if (!f || !*f) return;
-      StateFetch& me = **f;
-      auto done = std::move(me.done_);
-      done(Arrived{std::move(me.store_), me.file_, std::move(me.last_), me.messages_});
-    });
-    return;
+  if (Status follows = take_part(*page); !follows) return fail(follows.error());
+  if (page->whole || parts_.complete()) return finish(std::move(page->whole));
+  page_stored();
+}
+
+// A build from before that format takes the question for malformed.
+bool StateFetch::speak_older(const Error& why) {
+  if (answered_ || format_ != kStateFormat || why.code != Code::kInvalid) return false;
+  format_ = kStateFormatWhole;
+  return true;
+}
+
+// Whoever sends may have lost the cut, or put another one in its place: it is begun anew with what is in the
+// page, and messages may have come before it.
+Status StateFetch::take_part(const StatePage& page) {
+  if (parts_.begun() && (!page.part || page.part->cut != parts_.cut())) {
+    parts_.reset();
+    parts_came_ = 0;
+    if (++begun_anew_ > kBegunAnewMax)
+      return {Code::kUnavailable, "its sender loses it again and again before all of it has come"};
   }
+  if (!page.part) return ok();
+  ++parts_came_;
+  return parts_.add(*page.part);
+}
+
+void StateFetch::page_stored() {
   if (!file_ || file_->unflushed_bytes() < js_.tuning.tail_bytes_max) return ask();
   file_->checkpoint({}, [self = std::weak_ptr<StateFetch*>(self_)](Status s) {
     auto f = self.lock();
     if (!f || !*f) return;
     if (!s) return (*f)->fail(s.error());
     (*f)->ask();
+  });
+}
+
+void StateFetch::finish(std::optional<StateCut> whole) {
+  if (!whole) {
+    Bytes all = parts_.take();
+    auto cut = decode_state_cut(all.span());
+    if (!cut) return fail(cut.error());
+    whole = std::move(*cut);
+  }
+  if (Status fits = cut_store(*store_, *whole); !fits) {
+    sound_ = false;
+    return fail(fits.error());
+  }
+  arrived_ = std::make_unique<Arrived>();
+  arrived_->store = std::move(store_);
+  arrived_->file = file_;
+  arrived_->cut = std::move(*whole);
+  arrived_->messages = messages_;
+  arrived_->parts = std::max<std::uint64_t>(parts_came_, 1);
+  // What is posted may be dropped after the catalog that the store writes to: it holds nothing of it.
+  js_.env.loop.post([self = std::weak_ptr<StateFetch*>(self_)] {
+    auto f = self.lock();
+    if (!f || !*f) return;
+    auto arrived = std::move((*f)->arrived_);
+    auto done = std::move((*f)->done_);
+    done(std::move(*arrived));
   });
 }
 

@@ -84,9 +84,16 @@ class StreamHost final : public replica::StateMachine, public session::Listener 
   void fetch_state(NodeId from, const raft::SnapshotMeta& least) override;
   std::uint64_t state_hash() const override { return machine_->state_hash(); }
 
-  /// A page of this replica's state for another one: messages from `from` on, and the exact cut once they
-  /// reach the end. Errors: kUnavailable, ask again.
-  Result<StatePage> state_page(StreamSeq from, std::size_t bytes, std::size_t messages);
+  struct StateMessages {
+    std::vector<store::Message> messages;
+    bool end = false;  // no live one follows
+  };
+  /// This replica's state for another one: messages from `from` on. Errors: kUnavailable, ask again.
+  Result<StateMessages> state_messages(StreamSeq from, std::size_t bytes, std::size_t messages);
+  /// The rest of it as it is now. Errors: kUnavailable, kLimit.
+  Result<StateCut> state_cut();
+  /// There is one that others may have.
+  bool gives_state() const { return started_ && !group_.why_stopped() && !group_.empty() && !fetch_; }
 
   const std::string& name() const { return identity_.name; }
   GroupId group_id() const { return identity_.group; }

@@ -6,41 +6,44 @@ namespace weir::server {
 
 namespace {
 constexpr Nanos kWaitForCheckpoint = 20 * kMillisecond;
-constexpr std::size_t kRanges = 10'000'000;
 }  // namespace
 
-Result<StatePage> StreamHost::state_page(StreamSeq from, std::size_t bytes, std::size_t messages) {
-  if (!started_ || group_.why_stopped() || group_.empty() || fetch_) {
-    return {Code::kUnavailable, "the stream has no state to give here now"};
-  }
-  StatePage page;
+Result<StreamHost::StateMessages> StreamHost::state_messages(StreamSeq from, std::size_t bytes,
+                                                             std::size_t messages) {
+  if (!gives_state()) return {Code::kUnavailable, "the stream has no state to give here now"};
+  StateMessages out;
   std::size_t taken = 0;
   StreamSeq next = from;
-  while (taken < bytes && page.messages.size() < messages) {
+  while (taken < bytes && out.messages.size() < messages) {
     ASSIGN_OR_RETURN(auto found, store_->next({}, next));
     if (!found) break;
     next = found->seq + 1;
     taken += found->record.size();
-    page.messages.push_back(std::move(*found));
+    out.messages.push_back(std::move(*found));
   }
   ASSIGN_OR_RETURN(auto more, store_->next({}, next));
-  if (more) return page;
+  out.end = !more;
+  return out;
+}
+
+Result<StateCut> StreamHost::state_cut() {
+  if (!gives_state()) return {Code::kUnavailable, "the stream has no state to give here now"};
   auto position = group_.checkpoint_position();
   if (!position) return {Code::kUnavailable, "the log on this disk is behind what was applied"};
-  page.final = true;
-  page.position = *position;
-  page.last_seq = store_->state().last_seq;
-  page.last_time = store_->state().last_time;
-  page.live = store_->live_ranges(StreamSeq(0), kRanges);
-  machine_->encode_full("", {position->at.index, position->at.term}, page.machine);
-  return page;
+  StateCut cut;
+  cut.position = *position;
+  cut.last_seq = store_->state().last_seq;
+  cut.last_time = store_->state().last_time;
+  cut.live = store_->live_ranges(StreamSeq(0), kCutRangesMax + 1);  // one too many is refused, not left out
+  machine_->encode_full("", {position->at.index, position->at.term}, cut.machine);
+  return cut;
 }
 
 void StreamHost::fetch_state(NodeId from, const raft::SnapshotMeta&) {
   js_.env.log.info("stream " + account_.name + "/" + identity_.name + " fetches its state from " +
                    js_.cluster->name_of(from));
   fetch_ = std::make_unique<StateFetch>(
-      js_, identity_.group, from,
+      js_, StateFetch::Stream{identity_.group, identity_.config, identity_.created}, from,
       [this](Result<StateFetch::Arrived> arrived) { state_arrived(std::move(arrived)); });
   if (half_.store) return fetch_->go_on(std::exchange(half_, {}));
   start_fetch();
@@ -148,7 +151,8 @@ void StreamHost::adopt(StateFetch::Arrived& fresh, const raft::SnapshotMeta& at)
   account_usage();
   js_.env.log.info("stream " + account_.name + "/" + identity_.name + " has its state as of entry " +
                    std::to_string(at.index.v) + "; " + std::to_string(fresh.messages) + " of " +
-                   std::to_string(store_->state().messages) + " messages were sent");
+                   std::to_string(store_->state().messages) +
+                   " messages were sent, the rest in parts: " + std::to_string(fresh.parts));
 }
 
 }  // namespace weir::server

@@ -18,6 +18,7 @@ struct Tuning {
   std::size_t segment_bytes = limits::kSegmentBytes;
   std::uint64_t catalog_roll_bytes = 16u << 20;  // never roll a smaller log
   std::uint64_t meta_checkpoint_entries = 1024;
+  std::size_t state_part_bytes = 1u << 20;  // of a stream's cut in one answer: less urgent, not in the way
   replica::HostTuning groups;
 };
 

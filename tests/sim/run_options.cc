@@ -29,6 +29,7 @@ SimNode::Options node_options(Prng& prng) {
   o.tuning.journal_files_max = one_of<unsigned>(prng, {4, 8, 32});
   o.tuning.tail_bytes_max = one_of<std::size_t>(prng, {1, 2000, 20'000, 1 << 20});
   o.tuning.block_bytes = one_of<std::size_t>(prng, {300, 4096, 64 << 10});
+  o.tuning.state_part_bytes = o.tuning.block_bytes;  // no draw of its own: seeds stay what they are
   o.tuning.segment_bytes = one_of<std::size_t>(prng, {2000, 32 << 10, 1 << 20});
   o.tuning.catalog_roll_bytes = one_of<std::uint64_t>(prng, {2000, 32 << 10, 1 << 20});
   o.tuning.meta_checkpoint_entries = one_of<std::uint64_t>(prng, {1, 5, 1024});

@@ -1,7 +1,10 @@
 // Replicas that were away or whose disks are damaged: what they are sent, and what they say meanwhile.
 #include <algorithm>
 
+#include "broker/base/crc32c.h"
+#include "broker/server/cluster_side.h"
 #include "broker/server/cluster_world.h"
+#include "broker/server/jetstream.h"
 
 namespace weir::server {
 namespace {
@@ -57,6 +60,75 @@ TEST(NodeCluster, AReplicaThatWasAwayIsSentWhatItMissed) {
   EXPECT_GE(sent, 200u);
   EXPECT_LT(sent, 350u);
   EXPECT_GT(parts, 3u) << "a cut of more than one page";
+}
+
+struct NewerBuilds : ClusterWorld {
+  StreamHost* host(std::size_t i) {
+    for (StreamHost* h : nodes[i]->node->jetstream()->all_streams()) {
+      if (h->name() == "S") return h;
+    }
+    return nullptr;
+  }
+  /// Node `i` answers as a later build might: its states have a key that this build does not know.
+  void newer(std::size_t i) {
+    JetStream* js = nodes[i]->node->jetstream();
+    js->context().cluster->mesh().handle(
+        cluster::Method::kStreamState, [this, js](NodeId, const Bytes& body, cluster::Mesh::Reply reply) {
+          auto q = decode_state_request(body.span());
+          StreamHost* h = q ? js->find(q->group) : nullptr;
+          reply(h ? state(*h, q->from) : Result<Bytes>(Code::kNotFound, "the group is not here"));
+        });
+  }
+  Result<Bytes> state(StreamHost& h, StreamSeq from) {
+    StatePage page;
+    ASSIGN_OR_RETURN(auto found, h.state_messages(from, 256 * 1024, 1000));
+    page.messages = std::move(found.messages);
+    if (found.end) {
+      ASSIGN_OR_RETURN(StateCut cut, h.state_cut());
+      if (unknown) cut.machine.push_back({"z", "?"});
+      ASSIGN_OR_RETURN(Bytes all, encode_state_cut(cut));
+      page.part = StatePart{1, all.size(), crc32c(all.span()), 0, all};
+    }
+    ASSIGN_OR_RETURN(auto slices, encode_state_page(page));
+    BytesBuilder out;
+    for (const Bytes& b : slices) out.append(b.span());
+    return out.freeze();
+  }
+  bool unknown = true;
+};
+
+// A state that this build cannot read is refused before what is there is given up for it: the replica stays
+// what it was, also over a restart, and goes on when it is given one that it can read.
+TEST(NodeCluster, AStateThatCannotBeReadChangesNothing) {
+  NewerBuilds w;
+  for (auto& n : w.nodes) n->tuning.tail_bytes_max = 16 * 1024;
+  ClusterClient c(w, 0);
+  ASSERT_NO_FATAL_FAILURE(w.start_with_stream(c, 100, std::string(400, 'x')));
+  w.await_replicas(c, "S", 2);
+  std::size_t away = follower_of(w, c);
+  std::uint32_t generation = w.host(away)->group().generation();
+  w[away].kill();
+  w.run(5 * kSecond);  // nobody waits for it any more
+  for (int i = 101; i <= 300; ++i) ASSERT_EQ(c.publish("S.a", std::string(400, 'x')), i);
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    if (i != away) w.newer(i);
+  }
+  for (int starts = 0; starts < 2; ++starts) {
+    if (w[away].node) w[away].kill();
+    w[away].log.clear();
+    w.start(away);
+    ASSERT_TRUE(w.eventually([&] { return w[away].log.contains("a state that cannot be read here"); }))
+        << "0: the log reached back far enough";
+    StreamHost* h = w.host(away);
+    ASSERT_NE(h, nullptr);
+    EXPECT_EQ(h->group().generation(), generation);
+    EXPECT_LE(h->store().state().last_seq, StreamSeq(100));
+    EXPECT_EQ(h->machine().config().name, "S");
+  }
+  w.unknown = false;
+  w.await_replicas(c, "S", 2);
+  EXPECT_EQ(w.host(away)->store().state().last_seq, StreamSeq(300));
+  EXPECT_GT(w.host(away)->group().generation(), generation);
 }
 
 // Where a damaged copy and a whole one do not fit, the damaged one has to go.

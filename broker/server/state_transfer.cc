@@ -255,6 +255,32 @@ void StateFetch::page_stored() {
   });
 }
 
+namespace {
+/// What the cut says, over `store`. Errors: kUnsupported (a later build wrote it), kInvalid, kCorrupt.
+Result<std::unique_ptr<jetstream::StreamMachine>> machine_of(const StateFetch::Stream& stream, StateCut& cut,
+                                                             store::MessageStore& store) {
+  std::vector<store::CatalogEdit>& all = cut.machine;
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+  auto twice = std::adjacent_find(all.begin(), all.end(), [](auto& a, auto& b) { return a.key == b.key; });
+  if (twice != all.end()) return {Code::kInvalid, "a key is there twice"};
+  auto scan = [&](const std::string& prefix,
+                  const std::function<bool(const std::string&, const std::string&)>& visit) {
+    auto it = std::lower_bound(all.begin(), all.end(), prefix,
+                               [](const auto& edit, const std::string& key) { return edit.key < key; });
+    for (; it != all.end() && it->key.starts_with(prefix); ++it) {
+      if (!visit(it->key, *it->value)) return;
+    }
+  };
+  auto machine = std::make_unique<jetstream::StreamMachine>(stream.config, stream.created, store);
+  ASSIGN_OR_RETURN(auto mark, machine->restore("", scan));
+  if (mark.applied != cut.position.at.index || mark.term != cut.position.at.term)
+    return {Code::kInvalid, "it is of another entry than its position"};
+  return machine;
+}
+}  // namespace
+
+// The machine is made before anything that is served is given up for it (state_arrived): what cannot be read
+// here leaves everything as it was.
 void StateFetch::finish(std::optional<StateCut> whole) {
   if (!whole) {
     Bytes all = parts_.take();
@@ -266,10 +292,13 @@ void StateFetch::finish(std::optional<StateCut> whole) {
     sound_ = false;
     return fail(fits.error());
   }
+  auto machine = machine_of(stream_, *whole, *store_);
+  if (!machine) return fail(machine.error().within("a state that cannot be read here"));
   arrived_ = std::make_unique<Arrived>();
   arrived_->store = std::move(store_);
   arrived_->file = file_;
   arrived_->cut = std::move(*whole);
+  arrived_->machine = std::move(*machine);
   arrived_->messages = messages_;
   arrived_->parts = std::max<std::uint64_t>(parts_came_, 1);
   // What is posted may be dropped after the catalog that the store writes to: it holds nothing of it.

@@ -71,6 +71,7 @@ class StateFetch {
     std::unique_ptr<store::MessageStore> store;
     store::FileStore* file = nullptr;
     StateCut cut;
+    std::unique_ptr<jetstream::StreamMachine> machine;  // over `store`, with what the cut says
     std::uint64_t messages = 0;                         // that were sent
     std::uint64_t parts = 0;                            // in which the cut came
   };
@@ -79,7 +80,8 @@ class StateFetch {
     api::StreamConfig config;
     Wall created;
   };
-  /// `done` runs once, in a later turn.
+  /// `done` runs once, in a later turn. What it gets can be used here: a state that this build cannot read is
+  /// an error, like one that did not come whole.
   using Done = UniqueFunction<void(Result<Arrived>)>;
 
   StateFetch(JsContext& js, Stream stream, NodeId from, Done done);

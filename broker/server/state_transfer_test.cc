@@ -118,6 +118,9 @@ struct World {
   Code error() const { return result->error().code; }
   void expect_whole() {
     ASSERT_TRUE(arrived()) << result->error().to_string();
+    EXPECT_EQ(state().machine->state_hash(), source.machine->state_hash());
+    EXPECT_EQ(state().machine->dedupe_size(), source.machine->dedupe_size());
+    EXPECT_EQ(&state().machine->store(), state().store.get());
     EXPECT_EQ(state().store->live_ranges(StreamSeq(0), 1000), source.store->live_ranges(StreamSeq(0), 1000));
     EXPECT_EQ(state().store->state().last_seq, source.store->state().last_seq);
     EXPECT_EQ(state().cut.position.at.index, RaftIndex(source.index));
@@ -181,6 +184,7 @@ TEST(StateFetch, WhatHappensMeanwhileIsNotInIt) {
   EXPECT_EQ(w.state().cut.position.at.index, RaftIndex(30));
   EXPECT_EQ(w.state().store->state().last_seq, StreamSeq(30));
   EXPECT_EQ(w.state().store->state().messages, 30u);
+  EXPECT_EQ(w.state().machine->dedupe_size(), 30u);
 }
 
 TEST(StateFetch, ACutThatTheSenderLosesIsBegunAnew) {
@@ -240,6 +244,33 @@ TEST(StateFetch, ABuildFromBeforePartsGivesTheWhole) {
   w.fetch();
   w.expect_whole();
   EXPECT_EQ(w.state().parts, 1u);
+}
+
+// Of a newer build, say: the error comes before anything is given up for it.
+TEST(StateFetch, AStateThatThisBuildCannotReadIsAnError) {
+  World w(30);
+  w.change_cut = [](StateCut& c) { c.machine.push_back({"z", "?"}); };
+  w.fetch();
+  ASSERT_FALSE(w.arrived());
+  EXPECT_EQ(w.error(), Code::kUnsupported);
+  EXPECT_NE(w.result->error().detail.find("cannot be read here"), std::string::npos);
+  EXPECT_TRUE(w.fetching->take_half().store) << "the messages are of use to the next attempt";
+}
+
+TEST(StateFetch, AStateThatContradictsItselfIsAnError) {
+  std::vector<std::function<void(StateCut&)>> changes{
+      [](StateCut& c) { c.machine.push_back(c.machine.front()); },
+      [](StateCut& c) { c.machine.pop_back(); },
+      [](StateCut& c) { ++c.position.at.index; },
+      [](StateCut& c) { ++c.position.at.term; },
+      [](StateCut& c) { c.live.back().last = c.live.back().last + 1, c.last_seq = c.last_seq + 1; },
+  };
+  for (auto& change : changes) {
+    World w(30);
+    w.change_cut = change;
+    w.fetch();
+    EXPECT_FALSE(w.arrived());
+  }
 }
 
 }  // namespace

@@ -105,7 +105,8 @@ void StreamHost::switch_to(std::shared_ptr<StateFetch::Arrived> fresh, raft::Sna
   }
   std::uint32_t generation = group_.generation() + 1;
   std::vector<store::CatalogEdit> edits = machine_edits_gone();
-  for (const auto& e : fresh->cut.machine) edits.push_back({state_prefix(generation) + e.key, e.value});
+  for (auto& e : std::exchange(fresh->cut.machine, {}))
+    edits.push_back({state_prefix(generation) + e.key, std::move(e.value)});
   edits.push_back(
       {replica::position_key(identity_.group), replica::encode_position(group_.position_at(at, generation))});
   switching_ = fresh;  // not kept by its own completion: who deletes the stream has to reach it
@@ -128,22 +129,9 @@ void StreamHost::adopt(StateFetch::Arrived& fresh, const raft::SnapshotMeta& at)
   unsaved_.clear();
   fetch_all_ = false;
   checkpointed_ = at.index;
-  machine_ = std::make_unique<jetstream::StreamMachine>(identity_.config, identity_.created, *store_);
-  std::map<std::string, std::string> sorted;
-  for (auto& e : fresh.cut.machine) sorted[std::move(e.key)] = std::move(e.value).value_or("");
-  auto scan = [&](const std::string& prefix,
-                  const std::function<bool(const std::string&, const std::string&)>& visit) {
-    for (auto it = sorted.lower_bound(prefix); it != sorted.end() && it->first.starts_with(prefix); ++it) {
-      if (!visit(it->first, it->second)) return;
-    }
-  };
-  auto mark = machine_->restore("", scan);
+  machine_ = std::move(fresh.machine);
   fetch_.reset();
   if (old_file) old_file->destroy([old](Status) {});
-  if (!mark) {
-    js_.env.log.error("stream " + identity_.name + ": fetched state cannot be read: " + mark.error().detail);
-    return group_.state_failed();
-  }
   group_.state_installed(at, file ? group_.generation() + 1 : 0);
   if (file) discard_other_generations();
   unsubscribe();

@@ -195,6 +195,30 @@ TEST(ConsumerCheck, WhatIsNotThereYetIsRefusedNotIgnored) {
   }
 }
 
+TEST(ConsumerCheck, ManyFilters) {
+  std::vector<std::string> filters;
+  for (int i = 0; i < 100'000; ++i) filters.push_back("s.f" + std::to_string(i));
+  EXPECT_EQ(created([&](auto& c) { c.filter_subjects = filters; }).filter_subjects.size(), filters.size());
+  filters.emplace_back("s.f7.>");
+  EXPECT_EQ(error([&](auto& c) { c.filter_subjects = filters; }), "");
+  filters.emplace_back("s.f7");
+  EXPECT_EQ(error([&](auto& c) { c.filter_subjects = filters; }),
+            "10138 consumer subject filters cannot overlap");
+  filters[3] = "s..f";
+  EXPECT_EQ(error([&](auto& c) { c.filter_subjects = filters; }), "10052 invalid subject");
+}
+
+TEST(ConsumerCheck, FiltersOfTooManyShapes) {
+  std::vector<std::string> filters;
+  for (unsigned i = 0; i < 20'000; ++i) {
+    std::string f = std::to_string(i);
+    for (unsigned bit = 0; bit < 15; ++bit) f += (i >> bit & 1) ? ".*" : ".a";
+    filters.push_back(f);
+  }
+  EXPECT_EQ(error([&](auto& c) { c.filter_subjects = filters; }),
+            "10052 too many filters with wildcards at different places");
+}
+
 TEST(ConsumerCheck, Changes) {
   const auto old = created([](auto& c) { c.ack_policy = AckPolicy::kExplicit; });
   const auto change = [&](const Change& f, bool bound = false) {

@@ -6,6 +6,7 @@
 #include "broker/api/api_level.h"
 #include "broker/api/unsupported.h"
 #include "broker/base/text.h"
+#include "broker/subject/pattern_lists.h"
 #include "broker/subject/subject.h"
 #include "broker/subject/transform.h"
 
@@ -203,6 +204,8 @@ Failure check_reserved(const StreamConfig& c, const std::string& wanted) {
 
 Failure check_subjects(StreamConfig& c) {
   if (c.subjects.empty() && !c.mirror && c.sources.empty()) c.subjects.push_back(c.name);
+  if (subject::takes_long(c.subjects)) return bad("too many subjects with wildcards at different places");
+  const auto clash = subject::first_overlap(c.subjects);
   for (std::size_t i = 0; i < c.subjects.size(); ++i) {
     const auto& wanted = c.subjects[i];
     if (!subject::is_valid_pattern(wanted)) return bad("invalid subject");
@@ -211,10 +214,8 @@ Failure check_subjects(StreamConfig& c) {
       if (c.num_replicas != 1) return bad("capturing all subjects requires replicas of 1");
     }
     if (auto e = check_reserved(c, wanted)) return e;
-    for (std::size_t j = i + 1; j < c.subjects.size(); ++j) {
-      if (subject::overlaps(c.subjects[j], wanted)) {
-        return bad("subject \"" + wanted + "\" overlaps with \"" + c.subjects[j] + "\"");
-      }
+    if (clash && clash->first == i) {
+      return bad("subject \"" + wanted + "\" overlaps with \"" + c.subjects[clash->second] + "\"");
     }
   }
   return std::nullopt;
@@ -239,10 +240,9 @@ Failure check_republish(StreamConfig& c) {
   if (c.republish->src.empty()) c.republish->src = ">";
   const auto& [src, dest, headers_only] = *c.republish;
   if (dest.empty()) return std::nullopt;
-  for (const auto& s : c.subjects) {
-    if (subject::overlaps(pattern_of(dest), s)) {
-      return bad("stream configuration for republish destination forms a cycle");
-    }
+  const std::string republished[] = {pattern_of(dest)};
+  if (subject::any_overlap(republished, c.subjects)) {
+    return bad("stream configuration for republish destination forms a cycle");
   }
   if (!subject::Transform::parse(src, dest)) {
     return bad("stream configuration for republish with transform from '" + src + "' to '" + dest +
@@ -372,10 +372,8 @@ std::optional<ApiError> check_subject_overlap(const StreamConfig& config,
                                               const std::vector<const StreamConfig*>& others) {
   for (const auto* other : others) {
     if (other->name == config.name) continue;
-    for (const auto& a : config.subjects) {
-      for (const auto& b : other->subjects) {
-        if (subject::overlaps(a, b)) return make_error(ErrCode::kStreamSubjectOverlap);
-      }
+    if (subject::any_overlap(config.subjects, other->subjects)) {
+      return make_error(ErrCode::kStreamSubjectOverlap);
     }
   }
   return std::nullopt;

@@ -117,6 +117,21 @@ TEST(StreamCheck, RefusesOnCreate) {
   for (const auto& test : kCases) EXPECT_EQ(create_error(test.change), test.error);
 }
 
+TEST(StreamCheck, NamesTheFirstOfManySubjectsThatOverlap) {
+  std::vector<std::string> subjects;
+  for (int i = 0; i < 100'000; ++i) subjects.push_back("z.*.f" + std::to_string(i));
+  EXPECT_EQ(create_error([&](auto& s) { s.subjects = subjects; }), "");
+  subjects.insert(subjects.begin() + 10, "z.x.f7");
+  subjects.emplace_back("z.y.f3");
+  EXPECT_EQ(create_error([&](auto& s) { s.subjects = subjects; }),
+            "10052 subject \"z.*.f3\" overlaps with \"z.y.f3\"");
+  subjects[2] = "a..b";
+  EXPECT_EQ(create_error([&](auto& s) { s.subjects = subjects; }), "10052 invalid subject");
+  subjects[2] = "$SYS.x";
+  EXPECT_EQ(create_error([&](auto& s) { s.subjects = subjects; }),
+            "10052 subjects that overlap with system api require no-ack to be true");
+}
+
 TEST(StreamCheck, AllowsOnCreate) {
   created([](auto& s) { s.subjects = {"$JS.EVENT.>"}; });
   created([](auto& s) { s.subjects = {"$SYS.ACCOUNT.>"}; });

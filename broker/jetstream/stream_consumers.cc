@@ -1,10 +1,12 @@
 // Consumers of a stream: creation, update, deletion, progress, and the messages that nobody needs
 // any more because of them (interest and work-queue retention).
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "broker/base/limits.h"
 #include "broker/jetstream/stream_machine.h"
+#include "broker/subject/pattern_lists.h"
 #include "broker/subject/subject.h"
 
 namespace weir::jetstream {
@@ -127,23 +129,23 @@ Status StreamMachine::change_consumer(ConsumerState& consumer, const api::Consum
 bool StreamMachine::refuse_on_work_queue(std::string_view name, const api::ConsumerConfig& config,
                                          Outcome& out) const {
   if (config_.retention != api::Retention::kWorkQueue) return false;
-  std::vector<std::string> mine = filters_of(config);
+  const std::vector<std::string> mine = filters_of(config);
+  std::vector<std::string> theirs;
+  bool shared = false;
   for (const auto& [other_name, other] : consumers_) {
     if (other_name == name) continue;
     if (mine.empty()) {
       out.error = api::make_error(ErrCode::kConsumerWQMultipleUnfiltered);
       return true;
     }
-    std::vector<std::string> theirs = filters_of(other->config());
-    bool shared = theirs.empty();
-    for (const std::string& a : mine)
-      for (const std::string& b : theirs) shared = shared || subject::overlaps(a, b);
-    if (shared) {
-      out.error = api::make_error(ErrCode::kConsumerWQConsumerNotUnique);
-      return true;
-    }
+    std::vector<std::string> its = filters_of(other->config());
+    shared = shared || its.empty();
+    std::move(its.begin(), its.end(), std::back_inserter(theirs));
   }
-  return false;
+  // All at once: a list of this consumer's filters may be long, and so may theirs together.
+  if (!shared && !subject::any_overlap(mine, theirs)) return false;
+  out.error = api::make_error(ErrCode::kConsumerWQConsumerNotUnique);
+  return true;
 }
 
 Result<ConsumerStart> StreamMachine::choose_start(const api::ConsumerConfig& config) {

@@ -190,6 +190,23 @@ TEST(WorkQueue, OneConsumerPerSubject) {
   EXPECT_EQ(h.create(consumer("C4", "w.3")), "updated");
 }
 
+TEST(WorkQueue, ConsumersOfManyFilters) {
+  Harness h(with(api::Retention::kWorkQueue));
+  auto many = [](const std::string& name, const std::string& of) {
+    auto c = consumer(name);
+    for (int i = 0; i < 50'000; ++i) c.filter_subjects.push_back(of + std::to_string(i));
+    return c;
+  };
+  EXPECT_EQ(h.create(many("C1", "w.a.")), "created 1");
+  EXPECT_EQ(h.create(many("C2", "w.*.b")), "created 2");
+  auto c3 = many("C3", "w.c.");
+  EXPECT_EQ(h.create(c3), "created 3");
+  c3.filter_subjects.emplace_back("w.c.b49999");
+  EXPECT_EQ(h.create(c3), "10100 filtered consumer not unique on workqueue stream");
+  EXPECT_EQ(h.create(consumer("C4", "w.a.777")), "10100 filtered consumer not unique on workqueue stream");
+  EXPECT_EQ(h.create(consumer("C4", "w.a.x")), "created 4");
+}
+
 TEST(Interest, StoresOnlyWhatIsWanted) {
   Harness h(with(api::Retention::kInterest));
   EXPECT_EQ(h.pub("i.1", {{"Nats-Msg-Id", "a"}}), "skip 1");

@@ -36,6 +36,9 @@ constexpr std::size_t kInFlightBytesMax = 64u << 20;  // proposed, not applied; 
 constexpr std::size_t kApiRequestsQueued = 10'000;
 constexpr std::size_t kDedupeEntriesMax = 10'000'000;  // per stream
 constexpr std::size_t kWaitingPullsMax = 65'536;       // per consumer, whatever max_waiting says
+constexpr std::size_t kDirectBatchesMax = 1'024;       // direct gets under way that need several turns
+constexpr std::size_t kDirectMessagesPerTurn = 256;    // of all batches of direct gets
+constexpr std::size_t kDirectBytesPerTurn = 1u << 20;  // likewise; the message that goes beyond is sent
 constexpr std::size_t kDeliveriesPerTurn = 1'024;      // per consumer, then others get their turn
 
 }  // namespace weir::limits

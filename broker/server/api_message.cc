@@ -1,6 +1,4 @@
 // Reading and deleting single messages: MSG.GET, MSG.DELETE, DIRECT.GET.
-#include "broker/base/text.h"
-#include "broker/proto/headers.h"
 #include "broker/server/api_server.h"
 #include "broker/subject/subject.h"
 
@@ -13,7 +11,6 @@ using store::Message;
 
 namespace {
 constexpr StreamSeq kLastSeq{~std::uint64_t{0}};
-constexpr std::size_t kMultiLastMax = 1024;
 }  // namespace
 
 Result<std::optional<Message>> ApiServer::find_message(StreamHost& s, const api::MsgGetRequest& q) {
@@ -70,19 +67,9 @@ void ApiServer::msg_delete(ApiRequest& r) {
       });
 }
 
-void ApiServer::send_direct(const ApiRequest& r, StreamHost& s, const Message& m, std::string_view extra,
-                            bool no_hdr) {
-  proto::HeaderBuilder h;
-  h.add("Nats-Stream", s.name());
-  h.add("Nats-Subject", m.subject());
-  h.add("Nats-Sequence", m.seq.v);
-  h.add("Nats-Time-Stamp", format_time(m.time));
-  if (!extra.empty()) h.add_all(proto::HeaderView(extra));
-  if (!no_hdr) h.add_all(proto::HeaderView(m.headers()));
-  std::string body = h.take();
-  std::size_t header_size = body.size();
-  body += m.payload();
-  router_.send(*r.account, r.reply, {}, body, header_size);
+void ApiServer::send_direct(const ApiRequest& r, const StreamHost& s, const Message& m, bool no_hdr) {
+  DirectMessage shown = direct_message(s, m, {}, no_hdr);
+  router_.send(*r.account, r.reply, {}, shown.bytes, shown.header_size);
 }
 
 void ApiServer::direct_get(ApiRequest& r) {
@@ -92,12 +79,11 @@ void ApiServer::direct_get(ApiRequest& r) {
   auto decoded = api::decode_direct_get(r.body);
   if (decoded.status.code) return status(r, decoded.status.code, decoded.status.text);
   const auto& q = decoded.request;
-  if (q.is_multi()) return direct_get_multi(r, *host, q);
-  if (q.is_batch()) return direct_get_batch(r, *host, q);
+  if (q.is_multi() || q.is_batch()) return batches_.add(*r.account, r.reply, host->group_id(), q);
   auto found = find_message(*host, q);
   if (!found) return status(r, 500, found.error().detail);
   if (!*found) return status(r, 404, "Message Not Found");
-  send_direct(r, *host, **found, {}, q.no_hdr);
+  send_direct(r, *host, **found, q.no_hdr);
 }
 
 void ApiServer::direct_get_last(ApiRequest& r) {
@@ -107,78 +93,7 @@ void ApiServer::direct_get_last(ApiRequest& r) {
   auto found = host->store().last({std::string(r.rest(3))}, kLastSeq);
   if (!found) return status(r, 500, found.error().detail);
   if (!*found) return status(r, 404, "Message Not Found");
-  send_direct(r, *host, **found, {}, false);
-}
-
-void ApiServer::direct_get_batch(const ApiRequest& r, StreamHost& s, const api::MsgGetRequest& q) {
-  store::Filter filter;
-  if (!q.next_by_subj.empty()) filter.push_back(q.next_by_subj);
-  StreamSeq from = q.seq;
-  if (q.start_time) from = s.store().seq_at(*q.start_time).value_or(from);
-  auto left = s.store().count(filter, from);
-  if (!left) return status(r, 500, left.error().detail);
-  if (*left == 0) return status(r, 404, "Message Not Found");
-  std::uint64_t pending = *left, last = 0;
-  std::int64_t bytes = 0;
-  for (std::int64_t n = 0; n < q.batch && pending > 0; ++n) {
-    auto found = s.store().next(filter, from);
-    if (!found) return status(r, 500, found.error().detail);  // no end: there is more
-    if (!*found) break;
-    const Message& m = **found;
-    bytes += static_cast<std::int64_t>(m.record.size());
-    if (n > 0 && q.max_bytes > 0 && bytes > q.max_bytes) break;
-    --pending;
-    proto::HeaderBuilder h;
-    h.add("Nats-Num-Pending", pending);
-    h.add("Nats-Last-Sequence", last);
-    send_direct(r, s, m, h.take(), q.no_hdr);
-    last = m.seq.v;
-    from = m.seq + 1;
-  }
-  proto::HeaderBuilder eob(204, "EOB");
-  eob.add("Nats-Num-Pending", pending);
-  eob.add("Nats-Last-Sequence", last);
-  std::string block = eob.take();
-  router_.send(*r.account, r.reply, {}, block, block.size());
-}
-
-void ApiServer::direct_get_multi(const ApiRequest& r, StreamHost& s, const api::MsgGetRequest& q) {
-  StreamSeq upto = q.up_to_seq.v ? q.up_to_seq : s.store().state().last_seq;
-  if (q.up_to_time) {
-    auto at = s.store().seq_at(*q.up_to_time);
-    if (!at) return status(r, 500, at.error().detail);
-    upto = at->v > 0 ? *at - 1 : *at;
-  }
-  std::vector<std::string> subjects;
-  s.store().for_each_subject(q.multi_last, [&](std::string_view subject, const store::SubjectState&) {
-    subjects.emplace_back(subject);
-    return subjects.size() <= kMultiLastMax;
-  });
-  if (subjects.size() > kMultiLastMax) return status(r, 413, "Too Many Results");
-  std::map<StreamSeq, Message> found;
-  for (const auto& subject : subjects) {
-    auto m = s.store().last({subject}, upto);
-    if (!m) return status(r, 500, m.error().detail);
-    if (*m) found.emplace((**m).seq, std::move(**m));
-  }
-  if (found.empty()) return status(r, 404, "No Results");
-  std::uint64_t pending = found.size(), last = 0;
-  auto budget = q.batch > 0 ? static_cast<std::uint64_t>(q.batch) : pending;
-  for (const auto& [seq, m] : found) {
-    if (budget-- == 0) break;
-    --pending;
-    proto::HeaderBuilder h;
-    h.add("Nats-Num-Pending", pending);
-    h.add("Nats-Last-Sequence", last);
-    send_direct(r, s, m, h.take(), q.no_hdr);
-    last = seq.v;
-  }
-  proto::HeaderBuilder eob(204, "EOB");
-  eob.add("Nats-Num-Pending", pending);
-  eob.add("Nats-Last-Sequence", last);
-  eob.add("Nats-UpTo-Sequence", upto.v);
-  std::string block = eob.take();
-  router_.send(*r.account, r.reply, {}, block, block.size());
+  send_direct(r, *host, **found, false);
 }
 
 }  // namespace weir::server

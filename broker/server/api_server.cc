@@ -46,7 +46,12 @@ struct ApiServer::Acks final : session::Listener {
 };
 
 ApiServer::ApiServer(env::Env& env, const config::Options& options, Router& router, JetStream& js)
-    : env_(env), options_(options), router_(router), js_(js), prng_(env.random.next()) {}
+    : env_(env),
+      options_(options),
+      router_(router),
+      js_(js),
+      batches_(env, options, router, js),
+      prng_(env.random.next()) {}
 
 ApiServer::~ApiServer() {
   env_.loop.cancel(retry_timer_);
@@ -144,7 +149,8 @@ bool ApiServer::run() {
     queue_.pop_front();
     handle(r);
   }
-  return !queue_.empty();
+  bool more = batches_.run();
+  return more || !queue_.empty();
 }
 
 std::string_view ApiRequest::rest(std::size_t token) const {

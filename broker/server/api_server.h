@@ -16,6 +16,7 @@
 
 #include "broker/api/requests.h"
 #include "broker/api/responses.h"
+#include "broker/server/direct_batches.h"
 #include "broker/server/jetstream.h"
 
 namespace weir::server {
@@ -43,7 +44,7 @@ class ApiServer {
   void attach(Account& account);
   /// Acks of the account's consumers.
   session::Listener& acks(Account& account);
-  /// End of turn: handles up to a bounded number. True if more wait.
+  /// End of turn: handles up to a bounded number, and sends some of the batches. True if more wait.
   bool run();
   /// A request or an ack that came in at another node.
   void forwarded(Account& account, const Forwarded& f);
@@ -52,7 +53,7 @@ class ApiServer {
   /// Requests that wait for a leader are tried again.
   void leaders_changed() { retry_ = true; }
   /// Requests that were taken and not answered.
-  std::size_t waiting() const { return queue_.size() + held_.size(); }
+  std::size_t waiting() const { return queue_.size() + held_.size() + batches_.size(); }
 
  private:
   struct Gate;  // listener of one account
@@ -147,10 +148,7 @@ class ApiServer {
   void direct_get(ApiRequest& r);
   void direct_get_last(ApiRequest& r);
   Result<std::optional<store::Message>> find_message(StreamHost& s, const api::MsgGetRequest& q);
-  void send_direct(const ApiRequest& r, StreamHost& s, const store::Message& m, std::string_view extra,
-                   bool no_hdr);
-  void direct_get_batch(const ApiRequest& r, StreamHost& s, const api::MsgGetRequest& q);
-  void direct_get_multi(const ApiRequest& r, StreamHost& s, const api::MsgGetRequest& q);
+  void send_direct(const ApiRequest& r, const StreamHost& s, const store::Message& m, bool no_hdr);
   // api_consumer.cc
   void consumer_create(ApiRequest& r);
   void consumer_info(ApiRequest& r);
@@ -165,6 +163,7 @@ class ApiServer {
   const config::Options& options_;
   Router& router_;
   JetStream& js_;
+  DirectBatches batches_;
   Prng prng_;
   std::vector<std::unique_ptr<Gate>> gates_;
   std::vector<std::unique_ptr<Acks>> ack_listeners_;

@@ -195,6 +195,7 @@ class Group {
   void push_recovered(raft::Entry entry);
   void push_fault(raft::EntryId id, bool maybe_config);
   RaftIndex recovered_last() const;
+  Term last_term() const;
   bool behind_installed(raft::EntryId id);
   void doubt_uncommitted();
   bool others_matter() const;

@@ -310,6 +310,32 @@ TEST_F(Recovery, AppliedEntriesDoNotFillTheMemory) {
   group.reset();
 }
 
+TEST_F(Recovery, ATermThatFallsEndsTheLogBeforeIt) {
+  found();
+  entry(2, 3), commit(2, 4), entry(3, 2), entry(4, 4), commit(4, 4);
+  raft::View v = started();
+  EXPECT_EQ(v.last, (raft::EntryId{RaftIndex(2), Term(3)}));
+  EXPECT_TRUE(v.head_unknown);
+  EXPECT_EQ(machine.applied, std::vector<std::string>{"2x"});
+}
+
+TEST_F(Recovery, ALostEntryWhoseTermFallsEndsTheLogBeforeIt) {
+  found();
+  entry(2, 3), lost(3, 4, 2);
+  raft::View v = started();
+  EXPECT_EQ(v.last, (raft::EntryId{RaftIndex(2), Term(3)}));
+  EXPECT_TRUE(v.head_unknown);
+}
+
+TEST_F(Recovery, AloneATermThatFallsStopsTheGroup) {
+  found({kSelf});
+  entry(2, 3), entry(3, 2);
+  EXPECT_EQ(started().id, NodeId(0));
+  ASSERT_TRUE(group->why_stopped());
+  EXPECT_EQ(group->why_stopped()->code, Code::kCorrupt);
+  EXPECT_EQ(machine.applied, std::vector<std::string>{"2x"});
+}
+
 // The journal forgets an open end with the next entry; the replica does not, until a leader told it.
 TEST_F(Recovery, AnOpenEndIsRememberedAcrossStarts) {
   for (int life = 0; life < 3; ++life) {

@@ -176,8 +176,18 @@ Status Group::replay_entry(const store::JournalRecord& record, EntryType type) {
     }
     for (RaftIndex i = last + 1; i < record.index; ++i) push_fault({i, Term(0)}, true);
   }
+  // No log has falling terms: this belongs to one that is replaced further on in the journal, or records
+  // before it are lost. As it is, nobody knows which entry ought to be here.
+  if (record.term < last_term()) {
+    push_fault({record.index, Term(0)}, true);
+    return ok();
+  }
   push_recovered({record.index, record.term, type, record.payload});
   return replay_committed();
+}
+
+Term Group::last_term() const {
+  return recovered_.empty() ? applied_.term : recovered_.back().term;
 }
 
 // The log is of no use. A replica of several can begin anew under another id.
@@ -279,8 +289,9 @@ void Group::damaged(const store::JournalFault& fault) {
     head_unknown_ = true;
     return;
   }
+  bool fits = fault.term.v != 0 && (fault.from > last + 1 || fault.term >= last_term());
   for (RaftIndex i = last + 1; i <= fault.to; ++i) {
-    bool known = i >= fault.from && fault.term.v != 0;
+    bool known = fits && i >= fault.from;
     push_fault({i, known ? fault.term : Term(0)}, !known || fault.kind == RecordKind::kConfig);
   }
 }
@@ -335,7 +346,8 @@ bool Group::settle_damage() {
 #endif
   if (!faults_.empty() && lone_at_end()) {
     stop(Error(Code::kCorrupt, name_of(id_) + ": entry " + std::to_string(faults_.front().id.index.v) +
-                                   " cannot be read: " + damage_));
+                                   " cannot be read: " +
+                                   (damage_.empty() ? "it does not follow the entry before it" : damage_)));
     return false;
   }
   auto unknown = std::find_if(faults_.begin(), faults_.end(), [](const auto& f) { return f.id.term.v == 0; });

@@ -78,11 +78,31 @@ class Recovery {
   Step frame(const Frame& f);
   void salvage(const Frame& f, const Bytes& bytes);
   void salvage_by_table(const Frame& f, const Bytes& bytes);
-  struct Blind {
-    std::uint64_t kept = 0;
-    bool all = false;
+  /// Of a frame that is not whole: its records in order; without payload those that cannot be read.
+  struct Row {
+    JournalTableEntry entry;
+    Bytes payload;
+    bool good;
   };
-  Blind salvage_blind(std::size_t file, std::uint64_t offset, std::uint64_t number);
+  struct Rows {
+    std::uint64_t number = 0;
+    std::uint64_t offset = 0;
+    std::vector<Row> found;
+    bool all = false;
+    std::uint64_t kept() const {
+      auto n = std::count_if(found.begin(), found.end(), [](const Row& r) { return r.good; });
+      return static_cast<std::uint64_t>(n);
+    }
+  };
+  struct Loss {
+    std::string detail;
+    Interval frames{0, 0};
+    bool before = false;   // something is lost before the rows
+    bool behind = false;   // or behind them
+    bool nothing = false;  // all records are there
+  };
+  Rows read_blind(std::size_t file, std::uint64_t offset, std::uint64_t number);
+  void hand_out(const Rows& rows, const Loss& loss);
   void cannot_read(std::string detail, Interval frames, bool nothing_lost);
   void lost_entry(const JournalTableEntry& e, const std::string& detail);
   void tell_lost();
@@ -235,7 +255,7 @@ void Recovery::leave_behind(std::size_t upto_file) {
 // Frames whose groups are not known. Which groups go on without a loss, the records that follow show.
 void Recovery::cannot_read(std::string detail, Interval frames, bool nothing_lost) {
   if (!nothing_lost && frames.from < frames.to) {
-    unknown_.push_back(frames);
+    if (!within(frames.from, unknown_)) unknown_.push_back(frames);
     doubt_upto_ = std::max(doubt_upto_, frames.to - 1);
   }
   JournalFault f;
@@ -308,6 +328,7 @@ void Recovery::tell_lost() {
 void Recovery::salvage_by_table(const Frame& f, const Bytes& bytes) {
   const auto& h = f.at.header;
   std::string detail = where(f.file, f.at.offset) + ": frame " + std::to_string(h.number);
+  sink_.frame(h.number, f.at.offset);
   each_entry(h, bytes, [&](const JournalTableEntry& e, bool good) {
     bool marker =
         e.kind == RecordKind::kRemoved || e.kind == RecordKind::kCut || e.kind == RecordKind::kReset;
@@ -323,31 +344,55 @@ void Recovery::salvage_by_table(const Frame& f, const Bytes& bytes) {
   tell_lost();
 }
 
+// Rows of a frame that is not whole, or behind frames that are gone. Every loss is told before what was
+// written behind it: that may fit by its index alone onto what the lost records replaced.
+void Recovery::hand_out(const Rows& rows, const Loss& loss) {
+  sink_.frame(rows.number, rows.offset);
+  bool lost = loss.before, told = false;
+  auto tell = [&] {
+    told = true;
+    cannot_read(loss.detail, loss.frames, loss.nothing);
+  };
+  for (const Row& row : rows.found) {
+    if (!row.good) {
+      lost = true;
+      continue;
+    }
+    if (std::exchange(lost, false)) tell();
+    visit(row.entry, row.payload, rows.number);
+  }
+  if (lost || loss.behind || !told) tell();
+}
+
 // The header holds, the rest does not: hand out what has a checksum of its own, name what is lost.
 void Recovery::salvage(const Frame& f, const Bytes& bytes) {
   const auto& h = f.at.header;
   if (!bytes.empty() && table_holds(h, bytes)) return salvage_by_table(f, bytes);
-  std::uint64_t kept = 0;
+  Rows rows;
+  rows.number = h.number;
+  rows.offset = f.at.offset;
   if (!bytes.empty()) {
     each_entry(h, bytes, [&](const JournalTableEntry& e, bool good) {
-      if (!good) return;
-      ++kept;
-      visit(e, bytes.sub(e.offset, e.length), h.number);
+      rows.found.push_back({e, good ? bytes.sub(e.offset, e.length) : Bytes(), good});
     });
   }
-  cannot_read(where(f.file, f.at.offset) + ": frame " + std::to_string(h.number) + ": " +
-                  std::to_string(h.count - kept) + " of " + std::to_string(h.count) + " records are lost",
-              {h.number, h.number + 1}, false);
+  Loss loss;
+  loss.detail = where(f.file, f.at.offset) + ": frame " + std::to_string(h.number) + ": " +
+                std::to_string(h.count - rows.kept()) + " of " + std::to_string(h.count) +
+                " records are lost";
+  loss.frames = {h.number, h.number + 1};
+  hand_out(rows, loss);
 }
 
-// No header holds where frame `number` ought to begin; its records may. The first payload begins where
-// the table ends, which tells how many there are.
-Recovery::Blind Recovery::salvage_blind(std::size_t file, std::uint64_t offset, std::uint64_t number) {
+// No header holds where frame `number` ought to begin; its records may, up to the first that does not. The
+// first payload begins where the table ends, which tells how many there are.
+Recovery::Rows Recovery::read_blind(std::size_t file, std::uint64_t offset, std::uint64_t number) {
   auto& f = files_[file];
   std::uint32_t seed = frame_seed(f.header.salt, number);
   std::uint64_t room = f.bytes > offset ? f.bytes - offset : 0;
-  Blind out;
-  sink_.frame(number, offset);
+  Rows out;
+  out.number = number;
+  out.offset = offset;
   std::uint64_t end = room;
   for (std::uint64_t at = kFrameHeaderBytes; at + kTableEntryBytes <= end; at += kTableEntryBytes) {
     std::uint8_t raw[kTableEntryBytes];
@@ -358,9 +403,8 @@ Recovery::Blind Recovery::salvage_blind(std::size_t file, std::uint64_t offset, 
     if (e.length != 0 && f.read(offset + e.offset, {b.grow(e.length), e.length}) != e.length) break;
     Bytes payload = b.freeze();
     if (!entry_crc_holds(raw, seed, payload.span())) break;
-    visit(e, std::move(payload), number);
-    if (out.kept == 0) end = e.offset;
-    ++out.kept;
+    if (out.found.empty()) end = e.offset;
+    out.found.push_back({e, std::move(payload), true});
     out.all = at + kTableEntryBytes == end;
   }
   return out;
@@ -393,14 +437,21 @@ Recovery::Step Recovery::gap(std::size_t i, Interval missing) {
     bool unreadable = files_[file].bad_within(offset, offset + 1);
     if (part.from > found_.synced_through && !unreadable) return Step::kCut;
     enter_file(file);
-    Blind blind = salvage_blind(file, offset, part.from);
-    if (blind.kept == 0 && next.file != file) {
+    bool one = part.to - part.from == 1;
+    Loss loss;
+    loss.frames = part;
+    Rows rows = read_blind(file, offset, part.from);
+    loss.behind = !rows.all || !one;
+    if (rows.found.empty() && next.file != file) {
       enter_file(next.file);
-      blind = salvage_blind(next.file, kJournalBlock, part.to - 1);
+      rows = read_blind(next.file, kJournalBlock, part.to - 1);
+      loss.before = !one;
+      loss.behind = !rows.all;
     }
-    std::string detail = where(file, offset) + ": " + frames_text(part) + " cannot be read, " +
-                         std::to_string(blind.kept) + " records salvaged";
-    cannot_read(std::move(detail), part, blind.all && part.to - part.from == 1);
+    loss.nothing = rows.all && one;
+    loss.detail = where(file, offset) + ": " + frames_text(part) + " cannot be read, " +
+                  std::to_string(rows.kept()) + " records salvaged";
+    hand_out(rows, loss);
     if (part.from > found_.synced_through) {
       expected_ = part.from + 1;  // leave the hole: the next start reports it again
       return Step::kCut;
@@ -423,7 +474,6 @@ Recovery::Step Recovery::frame(const Frame& f) {
   }
   bool unreadable = files_[f.file].bad_within(f.at.offset, f.at.offset + h.length);
   if (h.number > found_.synced_through && !unreadable) return Step::kCut;
-  sink_.frame(h.number, f.at.offset);
   salvage(f, bytes);
   if (h.number <= found_.synced_through) return Step::kGoOn;
   expected_ = h.number + 1;
@@ -436,11 +486,15 @@ bool Recovery::unreadable_end() {
   auto& f = files_[before_->file];
   std::uint64_t offset = f.end_of(before_->at);
   if (!f.bad_within(offset, offset + 1)) return false;
-  Blind blind = salvage_blind(before_->file, offset, expected_);
-  cannot_read(where(before_->file, offset) + ": frame " + std::to_string(expected_) +
-                  " may have been here and cannot be read, " + std::to_string(blind.kept) +
-                  " records salvaged",
-              {expected_, expected_ + 1}, blind.all);
+  Rows rows = read_blind(before_->file, offset, expected_);
+  Loss loss;
+  loss.detail = where(before_->file, offset) + ": frame " + std::to_string(expected_) +
+                " may have been here and cannot be read, " + std::to_string(rows.kept()) +
+                " records salvaged";
+  loss.frames = {expected_, expected_ + 1};
+  loss.nothing = rows.all;
+  loss.behind = !rows.all;
+  hand_out(rows, loss);
   return true;
 }
 

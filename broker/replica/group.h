@@ -203,6 +203,7 @@ class Group {
   Status unusable(Error why);
   raft::StartState start_state();
   bool settle_damage();
+  bool end_is_lost_to_all();
   void write_reset();
   void note_head();
 

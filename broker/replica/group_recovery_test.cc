@@ -231,6 +231,57 @@ TEST_F(Recovery, AGroupOfOneDoesNotDoubtForOthers) {
   EXPECT_EQ(machine.applied.size(), 2u);
 }
 
+TEST_F(Recovery, AloneAnOpenEndStopsTheGroup) {
+  found({kSelf});
+  entry(2, 1);
+  doubt(kGroup, false, true);
+  EXPECT_EQ(started().id, NodeId(0));
+  ASSERT_TRUE(group->why_stopped());
+  EXPECT_EQ(group->why_stopped()->code, Code::kCorrupt);
+  EXPECT_NE(group->why_stopped()->detail.find("lost entries behind 2"), std::string::npos);
+  EXPECT_FALSE(group->needs_new_id());
+}
+
+TEST_F(Recovery, AloneAnOpenEndOfAnEarlierStartStopsTheGroup) {
+  found({kSelf});
+  entry(2, 1);
+  record(RecordKind::kHardState, 2, 1, std::string(hard_state_bytes(kSelf, true).text()));
+  EXPECT_EQ(started().id, NodeId(0));
+  ASSERT_TRUE(group->why_stopped());
+}
+
+TEST_F(Recovery, AloneACommitBehindTheEndStopsTheGroup) {
+  found({kSelf});
+  entry(2, 1), commit(3, 1);
+  EXPECT_EQ(started().id, NodeId(0));
+  ASSERT_TRUE(group->why_stopped());
+}
+
+// Its records go on behind the loss, and none of them tells of one before it.
+TEST_F(Recovery, AloneARecordBehindALossOfNobodyKnowsWhatIsProof) {
+  found({kSelf});
+  entry(2, 1), commit(2, 1);
+  doubt(GroupId(0), true, true);
+  entry(3, 1);
+  EXPECT_EQ(started().id, kSelf);
+  EXPECT_FALSE(group->why_stopped());
+}
+
+TEST_F(Recovery, AloneWithoutARecordALossOfNobodyKnowsWhatStopsTheGroup) {
+  auto journal = store::Journal::open(env, "j", {}, nullptr, nullptr);
+  ASSERT_TRUE(journal);
+  Position p;
+  p.self = kSelf;
+  p.at = {RaftIndex(4), Term(2)};
+  p.conf.voters = {kSelf};
+  group->restore(p);
+  doubt(GroupId(0), true, true);
+  group->start(journal->get());
+  ASSERT_TRUE(group->why_stopped());
+  EXPECT_NE(group->why_stopped()->detail.find("lost entries behind 4"), std::string::npos);
+  group.reset();
+}
+
 TEST_F(Recovery, WithoutARecordALossOfNobodyKnowsWhatMayBeItsVote) {
   found();
   doubt(GroupId(0), true, true);

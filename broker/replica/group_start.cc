@@ -262,12 +262,14 @@ void Group::damaged(const store::JournalFault& fault) {
   bool unnamed = fault.group.v == 0 && id_.v != 0;
   if (unnamed) {
     unnamed_loss_ = unnamed_loss_ || fault.vote_lost || fault.open_end;
+    if (damage_.empty()) damage_ = fault.detail;
     if (!ignore_journal_ && (fault.vote_lost || fault.open_end)) doubt_uncommitted();
     return;
   }
   named_ = true;
   if (ignore_journal_) return;
-  if (damage_.empty()) damage_ = fault.detail;
+  bool first = faults_.empty() && !vote_lost_ && !head_unknown_;
+  if (first) damage_ = fault.detail;
   vote_lost_ = vote_lost_ || fault.vote_lost;
   head_unknown_ = head_unknown_ || fault.open_end;
 #ifdef WEIR_DEFECT_REPLICA_CUT_FAULTY
@@ -330,7 +332,10 @@ bool Group::lone_at_end() const {
 // False: the log cannot be used as it is, the group is stopped.
 bool Group::settle_damage() {
   // Not one of its records was found, and some were lost that nobody knows.
-  if (unnamed_loss_ && !named_ && !ignore_journal_) vote_lost_ = true;
+  if (unnamed_loss_ && !named_ && !ignore_journal_) {
+    vote_lost_ = true;
+    head_unknown_ = head_unknown_ || journal_ != nullptr;
+  }
   if (installed_ && !joined_) {
     bool misplaced = misplaced_;
     drop_recovered();
@@ -350,11 +355,25 @@ bool Group::settle_damage() {
                                    (damage_.empty() ? "it does not follow the entry before it" : damage_)));
     return false;
   }
+  if (end_is_lost_to_all()) return false;
   auto unknown = std::find_if(faults_.begin(), faults_.end(), [](const auto& f) { return f.id.term.v == 0; });
   if (unknown != faults_.end()) {  // nobody knows which entry this was: the log ends before it
     cut_recovered(RaftIndex(unknown->id.index));
     head_unknown_ = true;
   }
+  return true;
+}
+
+// Entries may be missing behind the last one, and there is nobody to ask: it would wait for ever.
+bool Group::end_is_lost_to_all() {
+  bool open = head_unknown_ || head_noted_ || hard_.commit > recovered_last();
+  if (!open || !lone_at_end()) return false;
+  std::string why = damage_;
+  if (why.empty())
+    why = head_noted_ ? "an earlier start found it damaged" : "it names later ones as committed";
+  stop(Error(Code::kCorrupt, name_of(id_) + ": the journal may have lost entries behind " +
+                                 std::to_string(recovered_last().v) +
+                                 ", and no other replica has them: " + why));
   return true;
 }
 

@@ -22,6 +22,7 @@ using jetstream::MetaStream;
 namespace {
 constexpr Nanos kDiskWatch = kSecond;
 constexpr std::uint64_t kDiskReserve = 64u << 20;  // free bytes below which publishes are refused
+const std::string kJournalKey = "n/journal";       // there: the journal has frames
 }  // namespace
 
 JetStream::JetStream(env::Env& env, const config::Options& options, const Tuning& tuning, Router& router,
@@ -68,6 +69,7 @@ Status JetStream::open(std::string server_name, std::string server_id) {
 
 Status JetStream::start(ClusterSide* cluster, replica::Peers* peers) {
   js_.cluster = cluster;
+  started_ = env_.clock.wall();
   store::FileStore::sweep_destroyed(env_.disk, *catalog_, env_.log);
   ASSIGN_OR_RETURN(auto space, env_.disk.space());
   auto limit = [](std::int64_t configured, std::uint64_t otherwise) {
@@ -175,6 +177,8 @@ Status JetStream::recover_journal() {
   o.files_max = js_.tuning.journal_files_max;
   o.sync_always = options_.jetstream.sync_always;
   o.sync_interval_ns = options_.jetstream.sync_interval;
+  bool noted = catalog_->get(kJournalKey).has_value();
+  o.past = noted ? store::JournalPast::kWritten : store::JournalPast::kUnnoted;
   Mono began = env_.clock.now();
   std::uint64_t records = 0;
   ASSIGN_OR_RETURN(journal_, store::Journal::open(
@@ -195,10 +199,8 @@ Status JetStream::recover_journal() {
   for (auto& [id, stream] : streams_) stream->start();
   void_strangers();
   if (js_.cluster) start_cluster();
-  journal_->drain([this, alive = std::weak_ptr<int>(alive_)](Status s) {
-    if (alive.expired() || !s) return;
-    drained_ = true;
-    check_ready();
+  journal_->drain([this, noted, alive = std::weak_ptr<int>(alive_)](Status s) {
+    if (!alive.expired() && s) journal_drained(noted);
   });
   catalog_->commit({}, [this, alive = std::weak_ptr<int>(alive_)](const Status& s) {
     if (alive.expired() || !s) return;
@@ -210,12 +212,27 @@ Status JetStream::recover_journal() {
   return ok();
 }
 
+// A journal that is gone must not pass for one that never was: that it has frames is noted once it has, and
+// before anybody is told of what is in them.
+void JetStream::journal_drained(bool noted) {
+  drained_ = noted;
+  if (noted) return check_ready();
+  catalog_->commit({{kJournalKey, "1"}}, [this, alive = std::weak_ptr<int>(alive_)](Status s) {
+    if (alive.expired()) return;
+    if (!s) return env_.log.error("the note of the journal cannot be written: " + s.error().detail);
+    drained_ = true;
+    check_ready();
+  });
+}
+
 void JetStream::damaged(const store::JournalFault& f) {
   env_.log.error("journal: damaged, " + f.detail);
   if (f.group == jetstream::kMetaGroup) return meta_->damaged(f);
   if (f.group.v == 0) {  // it may concern any group
     meta_->damaged(f);
     for (auto& [id, stream] : streams_) stream->damaged(f);
+    for (auto& [id, found] : orphans_) found.push_back(f);
+    if (f.vote_lost || f.open_end) loss_ = f;
     return;
   }
   auto it = streams_.find(f.group);
@@ -339,6 +356,8 @@ void JetStream::open_stream(const MetaStream& s) {
   StreamHost* opened = host->get();
   streams_[s.group] = std::move(*host);
   by_name_[{s.account, s.config.name}] = opened;
+  // What the journal lost may be of a stream that this node has yet to hear of again.
+  if (loss_ && s.config.storage == api::Storage::kFile && s.created < started_) opened->damaged(*loss_);
   // Also while the journal is read: there the meta group's commit follows records of what it commits.
   if (auto orphans = orphans_.extract(s.group)) {
     for (const auto& found : orphans.mapped()) adopt(*opened, found);

@@ -213,6 +213,7 @@ class JetStream final {
   StreamIdentity identity_of(const jetstream::MetaStream& stream) const;
   Status recover_journal();
   void damaged(const store::JournalFault& fault);
+  void journal_drained(bool noted);
   void replay(const store::JournalRecord& record);
   void report_quarantine() const;
   void void_strangers();
@@ -258,6 +259,8 @@ class JetStream final {
   std::string directory_, server_id_;
   std::map<std::string, Account> unconfigured_;  // accounts of streams that the configuration lacks
   std::set<GroupId> strangers_;                  // in the journal, not hosted here
+  std::optional<store::JournalFault> loss_;      // of records of nobody knows which group
+  Wall started_;
   bool recovering_ = true;
   bool drained_ = false, identity_durable_ = false;
   bool ready_ = false;  // both

@@ -188,5 +188,35 @@ TEST(NodeCluster, ABatchOfADamagedReplicaDoesNotEndEarly) {
   EXPECT_EQ(end, "500") << got << " messages";
 }
 
+// What a replica voted and acknowledged went with its journal: it must not go on under the id that did so.
+TEST(NodeCluster, ANodeWithoutItsJournalComesBackUnderNewIds) {
+  ClusterWorld w;
+  ClusterClient c(w, 0);
+  ASSERT_NO_FATAL_FAILURE(w.start_with_stream(c, 20));
+  w.await_replicas(c, "S", 2);
+  std::size_t hurt = follower_of(w, c);
+  w[hurt].kill();
+  for (const auto& path : w[hurt].disk.files()) {
+    if (!path.starts_with("journal/")) continue;
+    ASSERT_TRUE(w[hurt].disk.remove(path));
+  }
+  ASSERT_TRUE(w[hurt].disk.sync_dir("journal"));
+  w[hurt].log.clear();
+  w.start(hurt);
+  ASSERT_TRUE(w.eventually([&] { return w[hurt].log.contains("stream A/S has its state"); }, kMinute));
+  ASSERT_TRUE(w.eventually([&] { return w.replicas_current(c, "S", 2); }, kMinute));
+  EXPECT_TRUE(w[hurt].log.contains("frames were written here, and all of them are gone"));
+  EXPECT_TRUE(w[hurt].log.contains("meta group: this node begins anew as another replica"));
+  EXPECT_EQ(c.publish("S.a", "x"), 21);
+  // And stays there: what it has now is in the new journal.
+  w[hurt].kill();
+  w[hurt].log.clear();
+  w.start(hurt);
+  w.run(5 * kSecond);
+  ASSERT_TRUE(w.eventually([&] { return w.replicas_current(c, "S", 2); }, kMinute));
+  EXPECT_FALSE(w[hurt].log.contains("fetches its state"));
+  EXPECT_FALSE(w[hurt].log.contains("begins anew"));
+}
+
 }  // namespace
 }  // namespace weir::server

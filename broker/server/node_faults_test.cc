@@ -433,5 +433,66 @@ TEST(NodeFaults, ADeletionCutShortDoesNotHoldTheJournal) {
   EXPECT_GT(cut_short, 0);
 }
 
+void lose_journal(TestWorld& w) {
+  for (const auto& path : w.disk.files()) {
+    if (!path.starts_with("journal/")) continue;
+    ASSERT_TRUE(w.disk.remove(path));
+  }
+  ASSERT_TRUE(w.disk.sync_dir("journal"));
+}
+
+// A journal that is gone is not one that never was: nothing begins anew, or from an old checkpoint, by
+// itself.
+TEST(NodeFaults, WithoutItsJournalAServerOfItsOwnStopsItsStreams) {
+  TestWorld w;
+  tiny(w).start();
+  {
+    TestClient c(w);
+    ASSERT_TRUE(c.connect());
+    make_stream(c, "S");
+    for (int i = 0; i < 40; ++i) EXPECT_EQ(c.publish("S.a", std::string(500, 'x')), i + 1);
+  }
+  w.stop();
+  ASSERT_NO_FATAL_FAILURE(lose_journal(w));
+  for (int life = 0; life < 2; ++life) {
+    w.log.clear();
+    w.start();
+    EXPECT_TRUE(w.log.contains("frames were written here, and all of them are gone")) << life;
+    EXPECT_TRUE(w.log.contains("meta group stopped: group 1: the journal may have lost entries")) << life;
+    EXPECT_TRUE(w.log.contains("stream $G/S (group ")) << life;
+    TestClient c(w);
+    ASSERT_TRUE(c.connect());
+    EXPECT_LE(c.publish("S.a", "x"), 0) << life;
+    EXPECT_NE(c.error_of(c.request("$JS.API.STREAM.CREATE.T", "{\"name\":\"T\",\"subjects\":[\"T\"]}")), "");
+    w.stop();
+  }
+  // Somebody decided to go on with what the checkpoints have.
+  ASSERT_TRUE(w.disk.remove("journal/lost"));
+  ASSERT_TRUE(w.disk.sync_dir("journal"));
+  w.start();
+  TestClient c(w);
+  ASSERT_TRUE(c.connect());
+  std::int64_t last = static_cast<std::int64_t>(parse_u64(info(c, "S", "state.last_seq")).value_or(0));
+  EXPECT_EQ(c.publish("S.a", "x"), last + 1);
+}
+
+// Stores from before the note get it at the first start that finds frames; a start that is cut short before
+// there is a frame notes nothing.
+TEST(NodeFaults, AFirstStartThatIsCutShortLosesNothing) {
+  for (std::uint64_t n = 1; n < 60; ++n) {
+    TestWorld w(n);
+    tiny(w).disk.crash_at(n);
+    if (w.try_start()) w.loop.run_for(20 * kMillisecond);
+    w.crash(Survivors::kAny);
+    w.log.clear();
+    ASSERT_NO_FATAL_FAILURE(w.start()) << n;
+    EXPECT_EQ(w.log.count(Level::kError), 0u) << n;
+    TestClient c(w);
+    ASSERT_TRUE(c.connect());
+    make_stream(c, "S");
+    EXPECT_EQ(c.publish("S.a", "x"), 1);
+  }
+}
+
 }  // namespace
 }  // namespace weir::server

@@ -44,6 +44,28 @@ class OpenSink final : public JournalSink {
   const Journal::Fault& fault_;
 };
 
+JournalFault all_lost(const std::string& dir) {
+  JournalFault f;
+  f.vote_lost = f.open_end = true;
+  f.detail =
+      dir + ": frames were written here, and all of them are gone. To undo that, stop and put back the " +
+      "whole folder as it was; to go on without them, once the streams with other replicas are back, " +
+      "stop and remove " + dir + "/" + kJournalLostName;
+  return f;
+}
+
+bool noted_as_lost(const std::vector<env::DirEntry>& entries) {
+  return std::any_of(entries.begin(), entries.end(),
+                     [](const env::DirEntry& e) { return e.name == kJournalLostName; });
+}
+
+// Durable before anything new is written: that must not hide what is missing.
+Status note_as_lost(env::Disk& disk, const std::string& dir) {
+  auto file = disk.open(dir + "/" + kJournalLostName, env::Open::kCreate);
+  if (!file) return file.error();
+  return disk.sync_dir(dir);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Journal>> Journal::open(env::Env& env, std::string dir, JournalOptions options,
@@ -59,7 +81,13 @@ Result<std::unique_ptr<Journal>> Journal::open(env::Env& env, std::string dir, J
   }
   JournalLedger ledger;
   OpenSink sink(ledger, env.log, visit, fault);
+  bool lost = listed && noted_as_lost(*listed);
+  if (lost) sink.fault(all_lost(dir));
   ASSIGN_OR_RETURN(auto found, read_journal(env.disk, env.log, dir, sink));
+  if (found.empty && !lost && options.past == JournalPast::kWritten) {
+    RETURN_IF_ERROR(note_as_lost(env.disk, dir));
+    sink.fault(all_lost(dir));
+  }
   // A process that was killed may have left a file whose name is in the page cache only.
   RETURN_IF_ERROR(env.disk.sync_dir(dir));
   return std::unique_ptr<Journal>(std::make_unique<JournalImpl>(env, std::move(dir), std::move(options),
@@ -88,7 +116,7 @@ JournalImpl::JournalImpl(env::Env& env, std::string dir, JournalOptions options,
   zeros_ = b.freeze();
   options_.frame_bytes_max = std::min(options_.frame_bytes_max, options_.file_bytes - kJournalBlock);
   for (auto& f : found.free) pool_.give_back(std::move(f.name), f.bytes, next_frame_, first_needed_);
-  if (!tail_.empty()) {
+  if (!tail_.empty() || (found.empty && options_.past != JournalPast::kUnknown)) {
     start_state_ = Start::kTail;
     appended_ = 1;  // what drain() waits for: the frame that settles the start
     start();

@@ -81,12 +81,20 @@ struct JournalRecord {
   Bytes payload;  // held until durable, then dropped
 };
 
+/// What the owner knows, from elsewhere, of a journal that it opens.
+enum class JournalPast : unsigned char {
+  kUnknown,  // nothing
+  kUnnoted,  // not yet whether it was there: an empty one begins with a frame, so that drain() proves it
+  kWritten,  // frames were there; if none is found now, all are lost
+};
+
 struct JournalOptions {
   std::uint64_t file_bytes = limits::kJournalFileBytes;  // multiple of 4096
   std::uint64_t frame_bytes_max = limits::kJournalFrameBytesMax;
   unsigned files_max = limits::kJournalFilesMax;
   bool sync_always = true;            // false: done when written; a sync follows each interval
   std::int64_t sync_interval_ns = 0;  // used when !sync_always
+  JournalPast past = JournalPast::kUnknown;
 };
 
 struct JournalStats {
@@ -126,6 +134,8 @@ class Journal {
   /// A page cache may show bytes that the disk does not have, so what lies beyond the promise is
   /// written again into a fresh file. That runs on the loop: the owner must call drain() and wait for
   /// it before it votes, acknowledges or answers on the strength of a recovered record.
+  /// A journal that was written to and has no frame any more is a fault of group 0, told before anything else
+  /// at this start and at all later ones, until somebody removes the file "lost" from the folder.
   /// Errors: kInvalid (options), kUnsupported (a later format version), kIo.
   static Result<std::unique_ptr<Journal>> open(env::Env& env, std::string dir, JournalOptions options,
                                                const Visit& visit, const Fault& fault);

@@ -64,5 +64,82 @@ TEST_F(JournalLoss, LostFramesAreToldBeforeTheOneThatIsSalvagedBehindThem) {
   EXPECT_EQ(rig.story.substr(0, 49), "1:1@1 1:1@2 0:lost 0-0 1:lost 3-3 1:1@4 1:1@5 1:1");
 }
 
+class JournalPastTest : public JournalLoss {
+ protected:
+  void lose_all() {
+    for (const auto& path : rig.world.disk.files()) ASSERT_TRUE(rig.world.disk.remove(path));
+    ASSERT_TRUE(rig.world.disk.sync_dir("j"));
+  }
+  void live_and_die(JournalPast past, bool write) {
+    rig.options.past = past;
+    ASSERT_TRUE(rig.open());
+    if (write) rig.entry(1, 1);
+    ASSERT_TRUE(rig.drained());
+    rig.die(Survivors::kNone);
+  }
+  bool told() const {
+    return !rig.faults.empty() && rig.faults[0].group.v == 0 && rig.faults[0].vote_lost &&
+           rig.faults[0].open_end && rig.faults[0].detail.find("all of them are gone") != std::string::npos;
+  }
+};
+
+// What the owner notes after drain() has to be so, whatever it appended.
+TEST_F(JournalPastTest, AnEmptyJournalProvesThatItIsThere) {
+  ASSERT_NO_FATAL_FAILURE(live_and_die(JournalPast::kUnnoted, /*write=*/false));
+  rig.options.past = JournalPast::kWritten;
+  ASSERT_TRUE(rig.open());
+  EXPECT_TRUE(rig.faults.empty());
+  rig.entry(1, 1);
+  EXPECT_TRUE(rig.drained());
+}
+
+TEST_F(JournalPastTest, AJournalWithoutAFrameThatWasWrittenIsLost) {
+  ASSERT_NO_FATAL_FAILURE(live_and_die(JournalPast::kUnnoted, true));
+  ASSERT_NO_FATAL_FAILURE(lose_all());
+  rig.options.past = JournalPast::kWritten;
+  ASSERT_TRUE(rig.open());
+  EXPECT_TRUE(told());
+  EXPECT_EQ(rig.visited, 0u);
+}
+
+// New frames do not hide it, and it is told before they are handed out.
+TEST_F(JournalPastTest, ThatItIsLostIsToldUntilSomebodyRemovesTheNote) {
+  ASSERT_NO_FATAL_FAILURE(live_and_die(JournalPast::kUnnoted, true));
+  ASSERT_NO_FATAL_FAILURE(lose_all());
+  for (int life = 0; life < 3; ++life) {
+    ASSERT_NO_FATAL_FAILURE(live_and_die(JournalPast::kWritten, true));
+    EXPECT_TRUE(told()) << life;
+    EXPECT_EQ(rig.faults.size(), 1u);
+    EXPECT_EQ(rig.story.find("0:lost 0-0 "), 0u);
+  }
+  ASSERT_TRUE(rig.world.disk.remove("j/lost"));
+  ASSERT_TRUE(rig.world.disk.sync_dir("j"));
+  ASSERT_NO_FATAL_FAILURE(live_and_die(JournalPast::kWritten, true));
+  EXPECT_TRUE(rig.faults.empty());
+  EXPECT_GT(rig.visited, 0u);
+}
+
+TEST_F(JournalPastTest, DeathAtAnyOperationAfterTheLossDoesNotHideIt) {
+  for (std::uint64_t n = 1; n < 40; ++n) {
+    JournalRig other(n);
+    other.options.past = JournalPast::kUnnoted;
+    ASSERT_TRUE(other.open());
+    ASSERT_TRUE(other.drained());
+    other.die(Survivors::kNone);
+    for (const auto& path : other.world.disk.files()) ASSERT_TRUE(other.world.disk.remove(path));
+    ASSERT_TRUE(other.world.disk.sync_dir("j"));
+    other.options.past = JournalPast::kWritten;
+    other.world.disk.crash_at(n);
+    if (other.open()) {
+      other.entry(1, 1);
+      other.settle();
+    }
+    other.die(Survivors::kAny);
+    ASSERT_TRUE(other.open());
+    ASSERT_FALSE(other.faults.empty()) << n;
+    EXPECT_TRUE(other.faults[0].open_end && other.faults[0].vote_lost) << n;
+  }
+}
+
 }  // namespace
 }  // namespace weir::store::testing

@@ -510,6 +510,7 @@ void Recovery::tell_cut(std::size_t first) const {
 
 JournalFound Recovery::run() {
   order_frames();
+  found_.empty = frames_.empty();
   collect_bounds();
   classify_files();
   expected_ = found_.first_needed;

@@ -39,6 +39,7 @@ struct JournalFileFree {
 
 struct JournalFound {
   std::vector<JournalFileFree> free;
+  bool empty = false;              // not one frame header was found
   std::uint64_t next_frame = 1;    // number of the next frame to be written
   std::uint64_t first_needed = 1;  // lowest frame that still matters
   std::uint64_t synced_through = 0;
@@ -67,6 +68,8 @@ class JournalSink {
 
 /// "<dir>/0000002a.jnl" is file 42.
 std::string journal_file_name(std::uint64_t number);
+/// In the journal's folder: all frames of an earlier life are gone.
+constexpr char kJournalLostName[] = "lost";
 
 Result<JournalFound> read_journal(env::Disk& disk, Log& log, const std::string& dir, JournalSink& sink);
 

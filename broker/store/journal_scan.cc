@@ -131,6 +131,7 @@ Result<std::vector<ScannedFile>> scan_journal(env::Disk& disk, Log& log, const s
   ASSIGN_OR_RETURN(auto entries, disk.list(dir));
   std::vector<ScannedFile> files;
   for (const auto& entry : entries) {
+    if (entry.name == kJournalLostName) continue;
     auto number = entry.is_dir ? std::nullopt : number_of(entry.name);
     if (!number) {
       log.warn("journal: " + dir + "/" + entry.name + ": not a journal file, left alone");

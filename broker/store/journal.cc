@@ -66,6 +66,21 @@ Status note_as_lost(env::Disk& disk, const std::string& dir) {
   return disk.sync_dir(dir);
 }
 
+// Spare files whose header cannot be read. Nothing was lost with them, but somebody may want to look.
+Status move_aside(env::Env& env, const std::string& dir, const std::vector<std::string>& names) {
+  if (names.empty()) return ok();
+  ASSIGN_OR_RETURN(auto there, env.disk.list(dir));
+  for (const std::string& name : names) {
+    std::string base = name.substr(0, name.find('.')) + kJournalAside, to = base;
+    auto taken = [&](const env::DirEntry& e) { return e.name == to; };
+    for (int n = 2; std::any_of(there.begin(), there.end(), taken); ++n) to = base + std::to_string(n);
+    env.log.error("journal: " + name + ": its header cannot be read, and no frame was ever written there: " +
+                  "nothing is lost, the file is kept as " + to + " and not used");
+    RETURN_IF_ERROR(env.disk.rename(dir + "/" + name, dir + "/" + to));
+  }
+  return ok();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Journal>> Journal::open(env::Env& env, std::string dir, JournalOptions options,
@@ -88,6 +103,7 @@ Result<std::unique_ptr<Journal>> Journal::open(env::Env& env, std::string dir, J
     RETURN_IF_ERROR(note_as_lost(env.disk, dir));
     sink.fault(all_lost(dir));
   }
+  RETURN_IF_ERROR(move_aside(env, dir, found.aside));
   // A process that was killed may have left a file whose name is in the page cache only.
   RETURN_IF_ERROR(env.disk.sync_dir(dir));
   return std::unique_ptr<Journal>(std::make_unique<JournalImpl>(env, std::move(dir), std::move(options),

@@ -64,6 +64,66 @@ TEST_F(JournalLoss, LostFramesAreToldBeforeTheOneThatIsSalvagedBehindThem) {
   EXPECT_EQ(rig.story.substr(0, 49), "1:1@1 1:1@2 0:lost 0-0 1:lost 3-3 1:1@4 1:1@5 1:1");
 }
 
+class JournalSpare : public JournalLoss {
+ protected:
+  JournalSpare() {
+    rig.options.file_bytes = 16 * 1024;
+    EXPECT_TRUE(rig.open());
+    rig.entry(1, 1);
+    rig.settle();
+    rig.world.loop.run_for(kSecond);  // the next file is prepared
+    rig.die(Survivors::kAll);
+    EXPECT_TRUE(rig.world.disk.content(kSpare));
+  }
+  static constexpr const char* kSpare = "j/00000002.jnl";
+  void expect_aside_once() {
+    ASSERT_TRUE(rig.open());
+    EXPECT_TRUE(rig.faults.empty());
+    EXPECT_EQ(rig.visited, 1u);
+    EXPECT_TRUE(rig.world.log.contains("00000002.jnl: its header cannot be read"));
+    for (int life = 0; life < 2; ++life) {
+      ASSERT_TRUE(rig.drained());
+      rig.die(Survivors::kNone);
+      EXPECT_TRUE(rig.world.disk.content("j/00000002.jnl.unreadable"));
+      rig.world.log.clear();
+      ASSERT_TRUE(rig.open());
+      EXPECT_TRUE(rig.faults.empty());
+      EXPECT_TRUE(rig.world.log.lines().empty());
+    }
+  }
+};
+
+TEST_F(JournalSpare, WithADamagedHeaderIsMovedAsideOnce) {
+  ASSERT_TRUE(rig.world.disk.flip_bit(kSpare, 17, 1));
+  expect_aside_once();
+}
+
+TEST_F(JournalSpare, WithAnUnreadableHeaderIsMovedAsideOnce) {
+  rig.world.disk.fail_reads(kSpare, 10, 1);
+  expect_aside_once();
+}
+
+TEST_F(JournalSpare, WhatWasMovedAsideBeforeStays) {
+  rig.world.disk.put("j/00000002.jnl.unreadable", "older");
+  ASSERT_TRUE(rig.world.disk.flip_bit(kSpare, 17, 1));
+  ASSERT_TRUE(rig.open());
+  EXPECT_EQ(*rig.world.disk.content("j/00000002.jnl.unreadable"), "older");
+  EXPECT_TRUE(rig.world.disk.content("j/00000002.jnl.unreadable2"));
+}
+
+// Something may have been written there.
+TEST_F(JournalSpare, WithAnythingBehindTheHeaderItIsALossAndStays) {
+  ASSERT_TRUE(rig.world.disk.flip_bit(kSpare, 17, 1));
+  ASSERT_TRUE(rig.world.disk.flip_bit(kSpare, 9000, 1));
+  for (int life = 0; life < 2; ++life) {
+    ASSERT_TRUE(rig.open());
+    ASSERT_FALSE(rig.faults.empty());
+    EXPECT_TRUE(rig.faults[0].open_end);
+    EXPECT_TRUE(rig.world.disk.content(kSpare));
+    rig.die(Survivors::kAll);
+  }
+}
+
 class JournalPastTest : public JournalLoss {
  protected:
   void lose_all() {

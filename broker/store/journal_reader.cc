@@ -190,6 +190,8 @@ void Recovery::classify_files() {
       }
     } else if (files_[i].has_header || files_[i].is_zero || files_[i].header.use != 0) {
       found_.free.push_back({files_[i].name, files_[i].bytes});
+    } else if (files_[i].is_spare) {
+      found_.aside.push_back(files_[i].name);
     } else {
       cannot_read(files_[i].name + ": neither header nor frames can be read, left alone", kUnknownEnd, false);
     }

@@ -39,6 +39,7 @@ struct JournalFileFree {
 
 struct JournalFound {
   std::vector<JournalFileFree> free;
+  std::vector<std::string> aside;  // spare files of no use: nothing is lost, they are to be moved aside
   bool empty = false;              // not one frame header was found
   std::uint64_t next_frame = 1;    // number of the next frame to be written
   std::uint64_t first_needed = 1;  // lowest frame that still matters
@@ -70,6 +71,8 @@ class JournalSink {
 std::string journal_file_name(std::uint64_t number);
 /// In the journal's folder: all frames of an earlier life are gone.
 constexpr char kJournalLostName[] = "lost";
+/// In the names of files that were moved aside: not read again, never removed.
+constexpr char kJournalAside[] = ".jnl.unreadable";
 
 Result<JournalFound> read_journal(env::Disk& disk, Log& log, const std::string& dir, JournalSink& sink);
 

@@ -63,6 +63,15 @@ void adopt_frames_use(ScannedFile& f) {
   }
 }
 
+// A file in use has its first frame there.
+bool nothing_behind_header(ScannedFile& f) {
+  BlockWalk walk(f);
+  for (std::uint64_t at = kJournalBlock; at < f.bytes; at += kJournalBlock) {
+    if (!all_zero(walk.block(at))) return false;
+  }
+  return f.bytes > kJournalBlock && !f.bad_within(kJournalBlock, f.bytes);
+}
+
 void find_frames(ScannedFile& f) {
   BlockWalk walk(f);
   std::uint64_t last = 0;
@@ -92,6 +101,7 @@ Status scan_file(ScannedFile& f, Log& log) {
     }
   } else {
     adopt_frames_use(f);
+    f.is_spare = f.header.use == 0 && !f.is_zero && nothing_behind_header(f);
     if (f.header.use != 0)
       log.warn("journal: " + f.name + ": file header is damaged, frames are read without it");
   }
@@ -131,7 +141,7 @@ Result<std::vector<ScannedFile>> scan_journal(env::Disk& disk, Log& log, const s
   ASSIGN_OR_RETURN(auto entries, disk.list(dir));
   std::vector<ScannedFile> files;
   for (const auto& entry : entries) {
-    if (entry.name == kJournalLostName) continue;
+    if (entry.name == kJournalLostName || entry.name.find(kJournalAside) != std::string::npos) continue;
     auto number = entry.is_dir ? std::nullopt : number_of(entry.name);
     if (!number) {
       log.warn("journal: " + dir + "/" + entry.name + ": not a journal file, left alone");

@@ -30,6 +30,7 @@ struct ScannedFile {
   std::unique_ptr<env::File> file;
   bool has_header = false;  // of the file; without one, salt and use come from its frames
   bool is_zero = false;     // header block is all zero: created, never used
+  bool is_spare = false;    // the header cannot be read, and nothing was ever written behind it
   JournalFileHeader header;
   std::vector<FrameAt> frames;         // numbers strictly grow
   std::set<std::uint64_t> bad_blocks;  // offsets of blocks that could not be read

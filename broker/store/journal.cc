@@ -132,7 +132,9 @@ JournalImpl::JournalImpl(env::Env& env, std::string dir, JournalOptions options,
   zeros_ = b.freeze();
   options_.frame_bytes_max = std::min(options_.frame_bytes_max, options_.file_bytes - kJournalBlock);
   for (auto& f : found.free) pool_.give_back(std::move(f.name), f.bytes, next_frame_, first_needed_);
-  if (!tail_.empty() || (found.empty && options_.past != JournalPast::kUnknown)) {
+  // What is written behind a hole counts only if the hole is promised.
+  bool settle = found.ends_in_hole || (found.empty && options_.past != JournalPast::kUnknown);
+  if (!tail_.empty() || settle) {
     start_state_ = Start::kTail;
     appended_ = 1;  // what drain() waits for: the frame that settles the start
     start();

@@ -64,6 +64,71 @@ TEST_F(JournalLoss, LostFramesAreToldBeforeTheOneThatIsSalvagedBehindThem) {
   EXPECT_EQ(rig.story.substr(0, 49), "1:1@1 1:1@2 0:lost 0-0 1:lost 3-3 1:1@4 1:1@5 1:1");
 }
 
+class JournalEnd : public JournalLoss {
+ protected:
+  bool told() const {
+    return std::any_of(rig.faults.begin(), rig.faults.end(),
+                       [](const JournalFault& f) { return f.group.v == 0 && f.vote_lost && f.open_end; });
+  }
+};
+
+// The file was stamped for a frame, and what was to hold it does not read: no torn write looks like that.
+TEST_F(JournalEnd, AnUnreadableFirstFrameOfANewerFileIsAFaultAndStaysOne) {
+  rig.options.file_bytes = 16 * 1024;
+  ASSERT_TRUE(rig.open());
+  for (std::uint64_t i = 1; i <= 4; ++i) {
+    rig.entry(1, i, std::string(3000, 'x'));
+    rig.settle();
+  }
+  rig.die(Survivors::kAll);
+  rig.world.disk.fail_reads("j/00000002.jnl", kJournalBlock + 10, 1);
+  for (int life = 0; life < 3; ++life) {
+    ASSERT_TRUE(rig.open());
+    EXPECT_TRUE(told()) << life;
+    EXPECT_EQ(rig.image.groups[1].entries.size(), 3u + static_cast<unsigned>(life));
+    rig.entry(1, 4 + static_cast<std::uint64_t>(life), "again");
+    rig.settle();
+    rig.die(Survivors::kNone);
+  }
+}
+
+// Nobody needs its file, which is used again: it is told once. (An owner that knows better: JournalPast.)
+TEST_F(JournalEnd, AnUnreadableFirstFrameOfAllIsAFault) {
+  ASSERT_TRUE(rig.open());
+  rig.entry(1, 1);
+  rig.settle();
+  rig.die(Survivors::kAll);
+  rig.world.disk.fail_reads(kFile1, kJournalBlock + 10, 1);
+  ASSERT_TRUE(rig.open());
+  EXPECT_TRUE(told());
+  EXPECT_EQ(rig.visited, 0u);
+  rig.entry(1, 1, "again");
+  rig.settle();
+  ASSERT_EQ(rig.acked, 2u);
+  rig.die(Survivors::kNone);
+  ASSERT_TRUE(rig.open());
+  EXPECT_EQ(rig.image.groups[1].entries.size(), 1u);
+}
+
+// What is acknowledged behind a hole must not depend on a promise that comes later.
+TEST_F(JournalEnd, AHoleAtTheEndCostsNoFrameThatIsWrittenBehindIt) {
+  ASSERT_TRUE(rig.open());
+  rig.entry(1, 1);
+  rig.settle();
+  rig.world.loop.run_for(kSecond);  // frame 2 promises frame 1
+  rig.die(Survivors::kAll);
+  rig.world.disk.fail_reads(kFile1, 3 * kJournalBlock + 10, 1);
+  ASSERT_TRUE(rig.open());
+  EXPECT_TRUE(told());
+  rig.entry(1, 2);
+  rig.settle();
+  ASSERT_EQ(rig.acked, 2u);
+  rig.die(Survivors::kNone);
+  ASSERT_TRUE(rig.open());
+  EXPECT_TRUE(told());
+  EXPECT_EQ(rig.image.groups[1].entries.size(), 2u);
+}
+
 class JournalSpare : public JournalLoss {
  protected:
   JournalSpare() {

@@ -68,6 +68,11 @@ class Recovery {
     std::string why;  // there are doubts
   };
   enum class Step { kGoOn, kCut };
+  struct Place {
+    std::size_t file;
+    std::uint64_t offset;
+  };
+  static constexpr Place kNowhere{~std::size_t{0}, 0};
 
   void order_frames();
   void collect_bounds();
@@ -112,6 +117,7 @@ class Recovery {
   void enter_file(std::size_t file);
   void leave_behind(std::size_t upto_file);
   void tell_cut(std::size_t first) const;
+  Place unreadable_next();
   bool unreadable_end();
   std::string where(std::size_t file, std::uint64_t offset) const {
     return files_[file].name + " offset " + std::to_string(offset);
@@ -482,15 +488,33 @@ Recovery::Step Recovery::frame(const Frame& f) {
   return Step::kCut;
 }
 
-// Behind the last frame an unreadable block is not a torn write: something was there.
+// Where the next frame would begin and cannot be read: behind the last one, or at the beginning of a file
+// that was stamped after it. kNowhere: all that can be read.
+Recovery::Place Recovery::unreadable_next() {
+  if (before_) {
+    Place behind{before_->file, files_[before_->file].end_of(before_->at)};
+    if (files_[behind.file].bad_within(behind.offset, behind.offset + 1)) return behind;
+  }
+  std::size_t newer = files_.size();
+  while (newer > 0 && files_[newer - 1].frames.empty()) --newer;
+  for (; newer < files_.size(); ++newer) {
+    bool stamped = files_[newer].has_header;
+    if (stamped && files_[newer].bad_within(kJournalBlock, kJournalBlock + 1)) return {newer, kJournalBlock};
+  }
+  return kNowhere;
+}
+
+// An unreadable block at the end is not a torn write: something was there. Its file stays, and so does the
+// hole.
 bool Recovery::unreadable_end() {
-  if (!before_) return false;
-  auto& f = files_[before_->file];
-  std::uint64_t offset = f.end_of(before_->at);
-  if (!f.bad_within(offset, offset + 1)) return false;
-  Rows rows = read_blind(before_->file, offset, expected_);
+  Place at = unreadable_next();
+  if (at.file == kNowhere.file) return false;
+  std::erase_if(found_.free, [&](const JournalFileFree& f) { return f.name == files_[at.file].name; });
+  live_[at.file] = true;
+  enter_file(at.file);
+  Rows rows = read_blind(at.file, at.offset, expected_);
   Loss loss;
-  loss.detail = where(before_->file, offset) + ": frame " + std::to_string(expected_) +
+  loss.detail = where(at.file, at.offset) + ": frame " + std::to_string(expected_) +
                 " may have been here and cannot be read, " + std::to_string(rows.kept()) +
                 " records salvaged";
   loss.frames = {expected_, expected_ + 1};
@@ -534,6 +558,8 @@ JournalFound Recovery::run() {
     before_ = &f;
   }
   if (step == Step::kGoOn && unreadable_end()) ++expected_;
+  found_.ends_in_hole = expected_ > found_.first_needed && expected_ - 1 > found_.synced_through &&
+                        (!before_ || before_->at.header.number < expected_ - 1);
   tell_doubts();
   leave_behind(before_ ? before_->file + 1 : 0);
   found_.next_frame = expected_;

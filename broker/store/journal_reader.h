@@ -40,6 +40,8 @@ struct JournalFileFree {
 struct JournalFound {
   std::vector<JournalFileFree> free;
   std::vector<std::string> aside;  // spare files of no use: nothing is lost, they are to be moved aside
+  /// The last number before next_frame is of a frame that cannot be read, and is not promised.
+  bool ends_in_hole = false;
   bool empty = false;              // not one frame header was found
   std::uint64_t next_frame = 1;    // number of the next frame to be written
   std::uint64_t first_needed = 1;  // lowest frame that still matters

@@ -132,10 +132,11 @@ JournalImpl::JournalImpl(env::Env& env, std::string dir, JournalOptions options,
   zeros_ = b.freeze();
   options_.frame_bytes_max = std::min(options_.frame_bytes_max, options_.file_bytes - kJournalBlock);
   for (auto& f : found.free) pool_.give_back(std::move(f.name), f.bytes, next_frame_, first_needed_);
-  // What is written behind a hole counts only if the hole is promised.
-  bool settle = found.ends_in_hole || (found.empty && options_.past != JournalPast::kUnknown);
-  if (!tail_.empty() || settle) {
-    start_state_ = Start::kTail;
+  // What is written behind a hole counts only if the hole is promised. An empty journal that has to prove
+  // itself needs one frame, whatever is in it.
+  bool first = found.empty && options_.past != JournalPast::kUnknown;
+  if (!tail_.empty() || found.ends_in_hole || first) {
+    start_state_ = tail_.empty() && !found.ends_in_hole ? Start::kSettle : Start::kTail;
     appended_ = 1;  // what drain() waits for: the frame that settles the start
     start();
   } else {

@@ -104,7 +104,8 @@ TEST(NodeCluster, ARunningNodeThatWasRemovedSaysSoAndHandsRequestsOn) {
   EXPECT_EQ(c4.create_stream("U", 1), "");
   EXPECT_EQ(c4.publish("S.a"), 1);
   EXPECT_EQ(c.error_of(c4.request("$JS.API.STREAM.DELETE.T")), "");
-  EXPECT_EQ(c.error_of(c.request("$JS.API.STREAM.INFO.T")), "10059");
+  auto gone = [&] { return c.error_of(c.request("$JS.API.STREAM.INFO.T")) == "10059"; };
+  EXPECT_TRUE(w.eventually(gone, kSecond)) << "each node hears of it in its time";
   w[3].stop();
   w.start(3);
   EXPECT_TRUE(w.eventually([&] { return w.settled() && w.status(3, "/healthz") == 200; }));

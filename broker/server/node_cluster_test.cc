@@ -127,6 +127,10 @@ TEST(NodeCluster, ANodeWithoutJetStreamHandsOn) {
   ClusterClient c(w, 3), near(w, 0);
   ASSERT_TRUE(c.login());
   ASSERT_TRUE(near.login());
+  ASSERT_TRUE(w.eventually([&] {
+    auto m = c.ask("$JS.API.STREAM.NAMES");
+    return m && !m->body.empty();
+  })) << "nobody answers requests";
   ASSERT_TRUE(w.eventually([&] { return c.create_stream("S", 3).empty(); }));
   EXPECT_EQ(near.create_stream("R", 1), "");
   EXPECT_EQ(c.create_consumer("S", "k"), "");

@@ -228,7 +228,7 @@ struct TestMessage {
     return {};
   }
   /// "404" of "NATS/1.0 404 No Messages".
-  std::string status() const { return headers.size() > 12 ? headers.substr(9, 3) : ""; }
+  std::string status() const { return headers.size() > 12 && headers[8] == ' ' ? headers.substr(9, 3) : ""; }
 };
 
 class TestClient {

@@ -33,6 +33,7 @@ enum class Feature : std::uint8_t {
   kAccountTrace,
   kFeatureFlags,
   kWindowsCertStore,
+  kRoutePermissions,
 };
 
 struct FeatureInfo {
@@ -62,6 +63,7 @@ inline constexpr std::array kFeatures = {
     FeatureInfo{Feature::kAccountTrace, "account message trace", false},
     FeatureInfo{Feature::kFeatureFlags, "feature flags", false},
     FeatureInfo{Feature::kWindowsCertStore, "windows certificate store", false},
+    FeatureInfo{Feature::kRoutePermissions, "permissions between nodes", false},
 };
 
 /// True when this build acts on the keys of `feature`.

@@ -22,13 +22,14 @@ class Applier {
     authorization();
     tls();
     cluster();
-    for (const std::string& name : f_.no_effect) {
-      warnings_.push_back({{}, "flag " + name + " is accepted for compatibility and has no effect"});
-    }
+    for (const std::string& name : f_.no_effect) no_effect(name);
     for (const auto& [name, feature] : f_.not_built) need(feature, name);
   }
 
  private:
+  void no_effect(const std::string& name) {
+    warnings_.push_back({{}, "flag " + name + " is accepted for compatibility and has no effect"});
+  }
   void server() {
     take(f_.host, o_.host);
     port(f_.port, "-port", o_.port);
@@ -82,6 +83,7 @@ class Applier {
     take(f_.no_advertise, c.no_advertise);
     take(f_.cluster_advertise, c.advertise);
     number(f_.connect_retries, "-connect_retries", c.connect_retries);
+    if (f_.connect_retries) no_effect("-connect_retries");
     if (f_.cluster_url) {
       c.present = true;
       need(Feature::kCluster, "-cluster");

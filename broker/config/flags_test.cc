@@ -164,6 +164,10 @@ TEST(Flags, Cluster) {
   EXPECT_EQ(c.routes[1].first, "nats-route://b:2");
   EXPECT_TRUE(c.no_advertise);
   EXPECT_EQ(l.good(), is_built(Feature::kCluster));
+  EXPECT_TRUE(l.warnings.empty());
+  l = load(parse_command_line({"--connect_retries", "5"}).flags, source);
+  EXPECT_TRUE(l.good());
+  EXPECT_EQ(l.warnings.size(), 1u);
 }
 
 }  // namespace

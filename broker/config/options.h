@@ -141,19 +141,19 @@ struct ClusterConfig {
   std::vector<std::pair<std::string, Position>> routes;  // URLs as written
   std::string advertise;
   bool no_advertise = false;
-  int connect_retries = 0;
-  bool connect_backoff = false;
+  int connect_retries = 0;       // without effect, as all below that say so
+  bool connect_backoff = false;  // without effect
   std::string user;
   std::string password;
-  Nanos auth_timeout = 0;                        // 0 = 2 s
-  std::optional<PermissionsConfig> permissions;  // publish = import, subscribe = export
-  int pool_size = 0;                             // 0 = default (3), -1 = no pool
-  std::vector<std::string> accounts;             // accounts with a route of their own
-  CompressionConfig compression;
-  Nanos ping_interval = 0;  // 0 = the server's
-  int ping_max = 0;         // 0 = the server's
-  Nanos write_deadline = 0;
-  WriteTimeout write_timeout = WriteTimeout::kDefault;
+  Nanos auth_timeout = 0;                               // 0 = 2 s
+  std::optional<PermissionsConfig> permissions;         // refused: Feature::kRoutePermissions
+  int pool_size = 0;                                    // without effect
+  std::vector<std::string> accounts;                    // without effect
+  CompressionConfig compression;                        // without effect
+  Nanos ping_interval = 0;                              // without effect
+  int ping_max = 0;                                     // without effect
+  Nanos write_deadline = 0;                             // without effect
+  WriteTimeout write_timeout = WriteTimeout::kDefault;  // without effect
   TlsConfig tls;
   Position at;
 };

@@ -10,7 +10,6 @@ namespace {
 
 using C = ClusterConfig;
 
-constexpr Nanos kRoutePingMax = 30 * kSecond;
 constexpr std::array<std::string_view, 10> kModes = {
     "off",     "accept",          "on",      "s2_fast", "s2_better",
     "s2_best", "s2_uncompressed", "s2_auto", "enabled", "not supported"};
@@ -57,7 +56,7 @@ constexpr Key<C> kAuthorizationKeys[] = {
     {"user|username", text<&C::user>},
     {"password|pass", text<&C::password>},
     {"timeout", timeout<&C::auth_timeout>},
-    {"permissions|permission|default_permissions", permissions},
+    needs<C>(Feature::kRoutePermissions, "permissions|permission|default_permissions", permissions),
     {"users", no_users},
     {"token", no_token},
     needs<C>(Feature::kAuthCallout, "auth_callout|auth_hook"),
@@ -85,12 +84,8 @@ void tls(Builder& b, const Member& m, C& c) {
   }
 }
 
-void ping_interval(Builder& b, const Member& m, C& c) {
-  if (!b.duration(m, c.ping_interval) || c.ping_interval <= kRoutePingMax) return;
-  b.warn(m.at, "Cluster 'ping_interval' will reset to 30s which is the max for routes");
-  c.ping_interval = kRoutePingMax;
-}
-
+// Keys without effect: there is one link to each node, it looks after itself (MeshTuning) and is dialled
+// again for as long as the node is a member.
 constexpr Key<C> kClusterKeys[] = {
     {"name", cluster_name},
     {"listen", listen},
@@ -99,17 +94,17 @@ constexpr Key<C> kClusterKeys[] = {
     {"routes", routes},
     {"advertise|cluster_advertise", text<&C::advertise>},
     {"no_advertise", flag<&C::no_advertise>},
-    {"connect_retries", number<&C::connect_retries, -1>},
-    {"connect_backoff", flag<&C::connect_backoff>},
+    no_effect<C>("connect_retries", number<&C::connect_retries, -1>),
+    no_effect<C>("connect_backoff", flag<&C::connect_backoff>),
     {"authorization", authorization},
-    {"permissions", permissions},
-    {"pool_size", number<&C::pool_size, -kInt32Max>},
-    {"accounts", texts<&C::accounts>},
-    {"compression", compression},
-    {"ping_interval", ping_interval},
-    {"ping_max", number<&C::ping_max>},
-    {"write_deadline", duration<&C::write_deadline>},
-    {"write_timeout", write_timeout},
+    needs<C>(Feature::kRoutePermissions, "permissions", permissions),
+    no_effect<C>("pool_size", number<&C::pool_size, -kInt32Max>),
+    no_effect<C>("accounts", texts<&C::accounts>),
+    no_effect<C>("compression", compression),
+    no_effect<C>("ping_interval", duration<&C::ping_interval>),
+    no_effect<C>("ping_max", number<&C::ping_max>),
+    no_effect<C>("write_deadline", duration<&C::write_deadline>),
+    no_effect<C>("write_timeout", write_timeout),
     {"tls", tls},
 };
 

@@ -236,7 +236,9 @@ TEST(Keys, UnbuiltFeaturesAreRefusedOnce) {
         Row{"mappings { a: b }", "mappings"}, Row{"accounts { A { exports [ { stream: a } ] } }", "exports"},
         Row{"jetstream { key: secret }", "key"}, Row{"syslog: true", "syslog"},
         Row{"proxy_protocol: on", "proxy_protocol"}, Row{"https_port: 1", "https_port"},
-        Row{"feature_flags { js_ack_fc_v2: true }", "js_ack_fc_v2"}}) {
+        Row{"feature_flags { js_ack_fc_v2: true }", "js_ack_fc_v2"},
+        Row{"cluster { permissions { import: a, export: [b, c] } }", "permissions"},
+        Row{"cluster { authorization { user: u, permission { publish: a } } }", "permission"}}) {
     MapSource source;
     Loaded loaded = load_text(row.text, "f", source);
     ASSERT_EQ(loaded.errors.size(), 1u) << row.text;
@@ -261,6 +263,22 @@ TEST(Keys, KeysWithoutEffectWarn) {
   EXPECT_TRUE(loaded.good());
   ASSERT_EQ(loaded.warnings.size(), 2u);
   EXPECT_EQ(loaded.warnings[0], "f:1:1: \"prof_port\" is accepted for compatibility and has no effect");
+}
+
+TEST(Keys, KeysOfNodesLinksWithoutEffectWarn) {
+  MapSource source;
+  for (const char* key :
+       {"connect_retries: 5", "connect_backoff: true", "pool_size: 3", "accounts: []", "compression: off",
+        "ping_interval: 40s", "ping_max: 3", "write_deadline: 1s", "write_timeout: close"}) {
+    Loaded loaded = load_text("cluster { name: c, " + std::string(key) + " }", "f", source);
+    EXPECT_TRUE(loaded.good()) << key;
+    ASSERT_EQ(loaded.warnings.size(), 1u) << key;
+    std::string name(key, std::string_view(key).find(':'));
+    EXPECT_EQ(loaded.warnings[0], "f:1:20: \"" + name + "\" is accepted for compatibility and has no effect");
+  }
+  EXPECT_TRUE(load_text("cluster { name: c, no_advertise: true, authorization { user: u, password: p } }",
+                        "f", source)
+                  .warnings.empty());
 }
 
 TEST(Keys, ReferencedKeysAreExempt) {

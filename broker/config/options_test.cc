@@ -232,14 +232,13 @@ TEST_F(Build, Cluster) {
   Options o = options(
       "cluster {name: c, listen: 127.0.0.1:-1, authorization {user: u, pass: p, timeout: 3}\n"
       "pool_size: -1, compression {mode: s2_auto, rtt_thresholds: [10ms, 50ms]}, no_advertise: true\n"
-      "permissions {import: a, export: [b, c]}, ping_interval: 40s}");
+      "ping_interval: 40s}");
   EXPECT_EQ(o.cluster.host, "127.0.0.1");
   EXPECT_EQ(o.cluster.user, "u");
   EXPECT_EQ(o.cluster.auth_timeout, 3 * kSecond);
   EXPECT_EQ(o.cluster.compression.mode, "s2_auto");
   EXPECT_EQ(o.cluster.compression.rtt_thresholds.size(), 2u);
-  EXPECT_EQ(o.cluster.ping_interval, 30 * kSecond);
-  EXPECT_EQ(o.cluster.permissions->subscribe.allow->size(), 2u);
+  EXPECT_EQ(o.cluster.ping_interval, 40 * kSecond);
   for (auto bad : {"name: 'a b'", "routes: ['::bad']", "routes: [1]", "routes: a", "compression: zzz",
                    "authorization {token: x}", "authorization {users: []}", "accounts: [NO]", "port: 4222",
                    "routes: ['nats://']", "routes: ['foo:://bar']", "routes: ['nats://a:99999']",

@@ -27,6 +27,14 @@ CloseReason reason_of(proto::ParseError e) {
 std::string quoted(std::string_view before, std::string_view subject) {
   return std::string(before) + " \"" + std::string(subject) + "\"";
 }
+
+// Names with control characters are the server's own (Router's kMembersQueue).
+bool is_valid_queue(std::string_view queue) {
+  return std::none_of(queue.begin(), queue.end(), [](char c) {
+    auto byte = static_cast<unsigned char>(c);
+    return byte < 0x20 || byte == 0x7f;
+  });
+}
 }  // namespace
 
 ClientSession::ClientSession(ClientId id, const SessionLimits& limits, SessionHost& host)
@@ -183,7 +191,7 @@ bool ClientSession::may_subscribe(std::string_view subject, std::string_view que
 bool ClientSession::on_subscribe(std::string_view subject, std::string_view queue, std::string_view sid) {
   if (limits_.trace) trace("<<-", {"SUB", subject, queue, sid});
   if (!ready_or_close()) return false;
-  if (!subject::is_valid_pattern(subject)) {
+  if (!subject::is_valid_pattern(subject) || !is_valid_queue(queue)) {
     send_error("Invalid Subject");
     return true;
   }

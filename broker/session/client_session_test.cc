@@ -183,6 +183,22 @@ TEST(ClientSession, SubjectsAreChecked) {
   EXPECT_FALSE(c.session.closing());
 }
 
+// Names with control characters are the server's own: who took one would take what is meant for JetStream.
+TEST(ClientSession, QueueNamesAreChecked) {
+  Host h;
+  Client c(h);
+  c.say(kConnect);
+  for (std::string_view bad : {"\x01JetStream", "\x01", "a\x1f",
+                               "a\x7f"
+                               "b"}) {
+    EXPECT_EQ(c.say("SUB a " + std::string(bad) + " 1\r\n"), "-ERR 'Invalid Subject'\r\n") << bad;
+  }
+  EXPECT_TRUE(h.subs.empty());
+  EXPECT_EQ(c.say("SUB a JetStream 1\r\nSUB a w\xc3\xb6rker 2\r\n"), "");
+  EXPECT_EQ(h.subs.size(), 2u);
+  EXPECT_FALSE(c.session.closing());
+}
+
 TEST(ClientSession, TooManyTokens) {
   Host h;
   SessionLimits l;

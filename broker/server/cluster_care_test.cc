@@ -82,6 +82,25 @@ TEST(LeaderCare, ANodeInLameDuckModeIsGivenNothing) {
   EXPECT_EQ(w.leads(c, kStreams)["n3"], 0);
 }
 
+TEST(LeaderCare, OfTwoThatGoNeitherHandsOverToTheOther) {
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    World w(3, seed);
+    w.start();
+    ClusterClient c(w, 0);
+    ASSERT_TRUE(c.login());
+    constexpr int kStreams = 9;
+    for (int i = 0; i < kStreams; ++i) EXPECT_EQ(c.create_stream("S" + std::to_string(i), 3), "");
+    w.run(15 * kSecond);
+    w[1].node->lame_duck([] {});
+    w.run(10 * kSecond);
+    auto before = w.leads(c, kStreams);
+    EXPECT_GT(before["n3"], 0) << "otherwise this shows nothing";
+    w[2].node->lame_duck([] {});
+    w.run(kSecond);
+    EXPECT_LE(w.leads(c, kStreams)["n2"], before["n2"]) << seed;
+  }
+}
+
 // ---- room --------------------------------------------------------------------------------------
 
 TEST(NodeRooms, WhatIsStoredOrReservedIsNotFree) {

@@ -96,7 +96,7 @@ class JetStream final {
   void renew_meta(NodeId fresh) { meta_->begin_anew(fresh, journal_.get()); }
   /// Others have what this replica lost: it begins anew, when its stream can do without it for so long.
   void replica_damaged(const StreamHost& host);
-  static void hand_over(replica::Group& group);
+  void hand_over(replica::Group& group);
   /// A host that stopped for good: this node asks others for the stream.
   void drop_useless(GroupId group);
 

@@ -331,12 +331,13 @@ void JetStream::hand_over() {
 void JetStream::hand_over(replica::Group& group) {
   if (!group.leading()) return;
   NodeId best;
-  RaftIndex match;
+  std::pair<bool, RaftIndex> rank;  // one that goes too is better than none, and worse than any other
   for (const auto& peer : group.core()->peers()) {
-    if (peer.voter && peer.active && (best.v == 0 || peer.match > match)) {
-      best = peer.id;
-      match = peer.match;
-    }
+    if (!peer.voter || !peer.active) continue;
+    std::pair<bool, RaftIndex> its(js_.cluster && js_.cluster->stays(peer.id), peer.match);
+    if (best.v != 0 && its <= rank) continue;
+    best = peer.id;
+    rank = its;
   }
   if (best.v != 0) group.transfer_leadership(best);
 }

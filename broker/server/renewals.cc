@@ -47,7 +47,7 @@ void Renewals::work() {
 
 void Renewals::ask(GroupId group, NodeId replica) {
   StreamHost* host = js_.find(group);
-  if (host && host->group().leading()) return JetStream::hand_over(host->group());
+  if (host && host->group().leading()) return js_.hand_over(host->group());
   if (js_.meta().leading()) return propose(js_.self(), group, replica, [](Result<Bytes>) {});
   NodeId leader = js_.meta_leader();
   if (leader.v == 0 || !js_.context().cluster->connected(leader)) return;

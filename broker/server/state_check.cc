@@ -229,7 +229,7 @@ void StateCheck::begin_anew(GroupId group, replica::Group& here, const StateItem
     if (StreamHost* host = js_.find(group)) js_.replica_damaged(*host);
     return;
   }
-  if (here.leading()) return JetStream::hand_over(here);
+  if (here.leading()) return js_.hand_over(here);
   here.give_up(Error(Code::kCorrupt,
                      "its state differs from that of a majority at entry " + std::to_string(told.index.v)));
 }

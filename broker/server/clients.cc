@@ -54,12 +54,8 @@ Clients::~Clients() {
 Status Clients::listen(const env::Endpoint& at) {
   ASSIGN_OR_RETURN(listener_, env_.transport.listen(
                                   at, [this](std::unique_ptr<env::Connection> c) { accept(std::move(c)); }));
+  endpoint_ = listener_->local();
   return ok();
-}
-
-std::optional<env::Endpoint> Clients::endpoint() const {
-  if (!listener_) return std::nullopt;
-  return listener_->local();
 }
 
 void Clients::accept(std::unique_ptr<env::Connection> connection) {

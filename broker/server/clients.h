@@ -62,7 +62,8 @@ class Clients final : public session::SessionHost {
   /// Reads the files of the tls block, if there is one. Before listen(). Errors: those of Transport::tls().
   Status open_tls();
   Status listen(const env::Endpoint& at);
-  std::optional<env::Endpoint> endpoint() const;
+  /// Where clients connect, or did until stop_accepting(): INFO and pages go on to say it.
+  const std::optional<env::Endpoint>& endpoint() const { return endpoint_; }
   void stop_accepting() { listener_.reset(); }
 
   /// End of a turn: sends what sessions queued and closes those that asked for it.
@@ -121,7 +122,8 @@ class Clients final : public session::SessionHost {
   const auth::AuthTable& auth_;
   Router& router_;
   Hooks hooks_;
-  std::unique_ptr<env::Listener> listener_;
+  std::unique_ptr<env::Listener> listener_;  // null: nobody is accepted
+  std::optional<env::Endpoint> endpoint_;
   std::shared_ptr<const env::TlsContext> tls_;  // null without a tls block
   Mono rate_since_;                             // of connection_rate_limit: one second from here
   std::int64_t rate_used_ = 0;

@@ -7,6 +7,7 @@ namespace {
 using testing::TestClient;
 using testing::TestMessage;
 using testing::TestWorld;
+using testing::text_at;
 
 TEST(NodeCore, PublishReachesSubscribers) {
   TestWorld w;
@@ -317,6 +318,8 @@ TEST(NodeCore, LameDuckClosesOverTime) {
   w.node->lame_duck([&] { done = true; });
   w.loop.run_for(kSecond);
   EXPECT_TRUE(clients[0]->saw("\"ldm\":true"));
+  EXPECT_FALSE(clients[0]->saw("\"port\":0,")) << "of INFO";
+  EXPECT_EQ(text_at(w.page("/varz"), "port"), "4222");
   EXPECT_EQ(w.transport.connect(), nullptr);
   w.loop.run_for(8 * kSecond);
   EXPECT_EQ(open(), 50u);

@@ -55,6 +55,7 @@ void Cluster::peer_changed(const cluster::NodeInfo& peer) {
 
 void Cluster::peer_down(NodeId peer) {
   gone_[peer] = node_.env.clock.now();
+  forget_hints();
   node_.interest->peer_down(peer);
   if (node_.connect_urls.peer_down(peer)) info_changed_ = true;
   if (node_.jetstream) node_.jetstream->peer_down(peer);
@@ -136,6 +137,17 @@ void Cluster::on_hints(NodeId from, const Bytes& payload) {
     }
   }
   if (node_.api) node_.api->leaders_changed();
+}
+
+// Leaders whose link ended did not say that their groups are gone. A group that the meta group has not
+// numbered yet is one that this node is about to hear of.
+void Cluster::forget_hints() {
+  if (!node_.jetstream) return hints_.clear();  // nobody asks for leaders here
+  const auto& meta = node_.jetstream->meta().state();
+  std::erase_if(hints_, [&meta](const auto& hint) {
+    GroupId group = hint.first;
+    return group != jetstream::kMetaGroup && group < meta.next_group() && !meta.find(group);
+  });
 }
 
 NodeId Cluster::leader_of(GroupId group) const {

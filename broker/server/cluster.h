@@ -67,6 +67,7 @@ class Cluster final : public cluster::MeshEvents, public replica::Peers, public 
   void on_raft(NodeId from, const Bytes& payload);
   void on_forwarded(NodeId from, const Bytes& payload);
   void on_hints(NodeId from, const Bytes& payload);
+  void forget_hints();
   void bad_frame(NodeId from, const char* kind, const Error& why);
 
   NodeState& node_;

@@ -179,6 +179,7 @@ TEST(NodeCluster, RaftMayBeWatched) {
     ASSERT_TRUE(each.login());
     EXPECT_GT(each.publish("S.a"), 0);
   }
+  EXPECT_EQ(c.create_stream("T", 1), "");
   w.run(kSecond);
   std::map<std::string, int> seen;
   for (const auto& m : sys.take("raft")) {
@@ -187,6 +188,9 @@ TEST(NodeCluster, RaftMayBeWatched) {
   }
   EXPECT_GE(seen["$NRG.AE." + name], 6);
   EXPECT_GE(seen["$NRG.R." + name], 6);
+  EXPECT_GE(seen["$NRG.AE._meta_"], 2);
+  EXPECT_GE(seen["$NRG.R._meta_"], 2);
+  EXPECT_FALSE(seen.contains("$NRG.AE.1"));
   EXPECT_EQ(seen["$NRG.P." + name], 2);  // the leader's own clients need nobody to hand on
   c.sub("$NRG.>", "raft");               // not of the system account
   EXPECT_GT(c.publish("S.a"), 0);

@@ -43,7 +43,7 @@ std::string RaftWatch::name_of(GroupId group) const {
   if (node_.jetstream) {
     if (const StreamHost* stream = node_.jetstream->find(group)) return stream->group_name();
   }
-  return group == GroupId() ? "_meta_" : std::to_string(group.v);
+  return group == jetstream::kMetaGroup ? "_meta_" : std::to_string(group.v);
 }
 
 void RaftWatch::note_raft(GroupId group, const raft::Message& message, std::size_t bytes) {

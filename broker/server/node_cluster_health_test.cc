@@ -125,6 +125,37 @@ TEST(NodeCluster, LostQuorumIsToldOnce) {
   EXPECT_EQ(lost[1].subject, "$JS.EVENT.ADVISORY.CONSUMER.QUORUM_LOST.S.k");
 }
 
+TEST(NodeCluster, LostQuorumIsToldWhileALinkComesAndGoes) {
+  ClusterWorld w(4);
+  w.start();
+  std::set<std::string> holders;
+  {
+    ClusterClient c(w, 0);
+    ASSERT_TRUE(c.login());
+    ASSERT_EQ(c.create_stream("S", 3), "");
+    w.await_replicas(c, "S", 2);
+    auto info = c.request("$JS.API.STREAM.INFO.S");
+    holders = {text_at(info, "cluster.leader"), text_at(info, "cluster.replicas.0.name"),
+               text_at(info, "cluster.replicas.1.name")};
+  }
+  std::vector<std::size_t> in, out;
+  for (std::size_t i = 0; i < 4; ++i) (holders.contains("n" + std::to_string(i + 1)) ? in : out).push_back(i);
+  ASSERT_EQ(in.size(), 3u);
+  ClusterClient c(w, in[0]);
+  ASSERT_TRUE(c.login());
+  c.sub("$JS.EVENT.ADVISORY.*.QUORUM_LOST.>", "lost");
+  w.run(kSecond);
+  w[in[1]].kill();
+  w[in[2]].kill();
+  for (int i = 0; i < 4; ++i) {
+    w[out[0]].kill();
+    w.run(3 * kSecond);
+    w.start(out[0]);
+    w.run(4 * kSecond);
+  }
+  EXPECT_EQ(c.take("lost").size(), 1u);
+}
+
 TEST(NodeCluster, AdvisoriesComeOncePerChange) {
   ClusterWorld w;
   w.start();

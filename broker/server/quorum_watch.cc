@@ -1,5 +1,8 @@
 #include "broker/server/quorum_watch.h"
 
+#include <optional>
+#include <utility>
+
 #include "broker/server/advisories.h"
 #include "broker/server/cluster_side.h"
 #include "broker/server/group_view.h"
@@ -11,26 +14,37 @@ namespace {
 constexpr Nanos kWait = 10 * kSecond;
 }
 
-void QuorumWatch::peer_up() {
-  std::erase_if(told_, [this](GroupId group) {
-    const StreamHost* s = js_.find(group);
-    return !s || has_quorum(s->group(), *js_.context().cluster);
-  });
-}
-
-void QuorumWatch::peer_down() {
-  env_.loop.cancel(timer_);
-  timer_ = env_.loop.at(env_.clock.now() + kWait, [this] {
-    timer_ = 0;
-    look();
-  });
+bool QuorumWatch::lacks(const StreamHost* stream) const {
+  return stream && !has_quorum(stream->group(), *js_.context().cluster);
 }
 
 void QuorumWatch::look() {
-  for (StreamHost* s : js_.all_streams()) {
-    if (has_quorum(s->group(), *js_.context().cluster) || !told_.insert(s->group_id()).second) continue;
-    if (speaks(*s)) js_.context().advisories.quorum_lost(*s);
+  std::erase_if(without_, [this](const auto& w) { return !lacks(js_.find(w.first)); });
+  for (const StreamHost* s : js_.all_streams()) {
+    if (lacks(s)) without_.try_emplace(s->group_id(), Without{env_.clock.now()});
   }
+  arm();
+}
+
+void QuorumWatch::arm() {
+  env_.loop.cancel(std::exchange(timer_, 0));
+  std::optional<Mono> first;
+  for (const auto& [group, w] : without_) {
+    if (!w.told && (!first || w.since < *first)) first = w.since;
+  }
+  if (first) timer_ = env_.loop.at(*first + kWait, [this] { tell(); });
+}
+
+void QuorumWatch::tell() {
+  timer_ = 0;
+  std::erase_if(without_, [this](const auto& w) { return !lacks(js_.find(w.first)); });
+  for (auto& [group, w] : without_) {
+    if (w.told || env_.clock.now() - w.since < kWait) continue;
+    w.told = true;
+    StreamHost* stream = js_.find(group);
+    if (speaks(*stream)) js_.context().advisories.quorum_lost(*stream);
+  }
+  arm();
 }
 
 bool QuorumWatch::speaks(const StreamHost& stream) const {

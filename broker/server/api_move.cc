@@ -1,6 +1,9 @@
 // Verbs that move what exists: streams between nodes and back, everything off a node, an account's streams
 // out of the way. All but STREAM.CANCEL_MOVE are for the system account. Answers were compared with
 // nats-server 2.15.1.
+#include <memory>
+#include <optional>
+
 #include "broker/server/api_server.h"
 #include "broker/server/cluster_side.h"
 #include "broker/server/group_view.h"
@@ -11,6 +14,15 @@ using api::ErrCode;
 using api::ReplyType;
 using jetstream::MetaOutcome;
 using jetstream::MetaStream;
+
+namespace {
+/// Of an account: what was proposed is answered when all of it is decided.
+struct Purge {
+  ApiRequest request;
+  std::size_t left;
+  std::optional<api::ApiError> error;  // the first one
+};
+}  // namespace
 
 void ApiServer::stream_cancel_move(ApiRequest& r) {
   cancel_move(r, r.account->name, r.tokens[2]);
@@ -86,8 +98,17 @@ void ApiServer::account_purge(ApiRequest& r) {
     return true;
   });
   env_.log.info("account " + account + " is purged: " + std::to_string(names.size()) + " streams");
-  for (const std::string& name : names) js_.meta().remove(account, name, [](const MetaOutcome&) {});
-  reply(r, api::encode_account_purge(true));
+  if (names.empty()) return reply(r, api::encode_account_purge(true));
+  auto purge = std::make_shared<Purge>(Purge{r, names.size(), std::nullopt});
+  for (const std::string& name : names) {
+    js_.meta().remove(account, name, [this, purge](const MetaOutcome& o) {
+      bool gone = o.ok() || o.error.err_code == ErrCode::kStreamNotFound;
+      if (!gone && !purge->error) purge->error = o.error;
+      if (--purge->left > 0) return;
+      if (purge->error) return fail(purge->request, kType, *purge->error);
+      reply(purge->request, api::encode_account_purge(true));
+    });
+  }
 }
 
 }  // namespace weir::server

@@ -215,6 +215,23 @@ TEST(ClusterMove, AnOperatorMovesStreamsOfAnAccount) {
   EXPECT_TRUE(w.eventually([&] { return c.error_of(c.request("$JS.API.STREAM.INFO.S")) == "10059"; }));
 }
 
+TEST(ClusterMove, APurgeThatNobodyAgreesToIsAnError) {
+  ClusterWorld w;
+  {
+    ClusterClient c(w, 0);
+    ASSERT_NO_FATAL_FAILURE(w.start_with_stream(c));
+  }
+  std::size_t leader = w.index(w.meta_leader(0));
+  ClusterClient sys(w, leader);
+  ASSERT_TRUE(sys.login("sys"));
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (i != leader) w[i].kill();
+  }
+  auto r = sys.request("$JS.API.ACCOUNT.PURGE.A");
+  EXPECT_EQ(sys.error_of(r), "10008");
+  EXPECT_EQ(text_at(r, "initiated"), "");
+}
+
 TEST(ClusterMove, ANodeIsEvacuated) {
   ClusterWorld w(4);
   w.start();

@@ -221,11 +221,26 @@ Link& MeshCore::new_link(std::unique_ptr<env::Connection> connection) {
 
 void MeshCore::accepted(std::unique_ptr<env::Connection> connection) {
   if (held_) return;  // they try again
-  auto strangers = static_cast<std::size_t>(std::count_if(
-      links_.begin(), links_.end(), [](auto& e) { return e.second->state.phase == Link::Phase::kHello; }));
-  if (strangers >= kStrangersMax) return log_refusal(Level::kWarn, "", "cluster: too many new connections");
+  make_room();
   if (tls_) connection->start_tls(tls_start(std::nullopt));
   new_link(std::move(connection)).start();
+}
+
+// The oldest one of the address that has most of them goes: nodes say who they are at once, and a flood from
+// one place keeps nobody else out.
+void MeshCore::make_room() {
+  std::map<std::string, std::vector<Link*>> by_host;
+  std::size_t strangers = 0;
+  for (auto& [rid, link] : links_) {
+    if (link->state.dialled || link->state.phase != Link::Phase::kHello) continue;
+    by_host[link->remote().host].push_back(link.get());
+    ++strangers;
+  }
+  if (strangers < kStrangersMax) return;
+  auto most = std::max_element(by_host.begin(), by_host.end(), [](const auto& a, const auto& b) {
+    return a.second.size() < b.second.size();
+  });
+  end(*most->second.front(), "too many new connections", Level::kWarn);
 }
 
 void MeshCore::dialled(const std::string& target, std::unique_ptr<env::Connection> connection) {

@@ -59,6 +59,7 @@ class MeshCore final : public Mesh, public LinkOwner, public Dialler::Owner {
   Status open_tls();
   env::TlsStart tls_start(std::optional<std::string> dialled_host) const;
   void accepted(std::unique_ptr<env::Connection> connection);
+  void make_room();
   Link& new_link(std::unique_ptr<env::Connection> connection);
   void dialled(const std::string& target, std::unique_ptr<env::Connection> connection) override;
   bool has_link(NodeId node) const override { return up_.count(node) > 0; }
@@ -124,7 +125,6 @@ class MeshCore final : public Mesh, public LinkOwner, public Dialler::Owner {
   std::uint64_t last_rid_ = 0;
   std::uint64_t last_stamp_ = 0;
   std::uint64_t last_epoch_ = 0;
-  std::size_t strangers_ = 0;  // accepted connections without a hello, at the last tick
   env::TimerId ticker_ = 0;
   Mono last_tick_, last_gossip_;
   bool running_ = false;

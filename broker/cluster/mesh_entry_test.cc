@@ -1,6 +1,8 @@
 // Links of a mesh: who may come in, who is refused, and which of two connections is the link.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "broker/cluster/mesh_harness.h"
 #include "broker/proto/peer_frame.h"
 
@@ -165,6 +167,22 @@ TEST(Mesh, StrangersAreClosed) {
     EXPECT_TRUE(w[1].log.contains(c.log)) << c.log;
     EXPECT_TRUE(w[1].mesh->links().empty());
   }
+}
+
+TEST(Mesh, SilentStrangersKeepNoNodeOut) {
+  MeshWorld w(3);
+  ASSERT_TRUE(w[1].start());
+  std::vector<std::unique_ptr<Stranger>> strangers;
+  for (int i = 0; i < 300; ++i) strangers.push_back(std::make_unique<Stranger>(w, 3));
+  w.time.run_for(300 * kMillisecond);
+  w[2].routes({1});
+  ASSERT_TRUE(w[2].start());
+  w.time.run_for(500 * kMillisecond);
+  EXPECT_TRUE(w[1].linked(2) && w[2].linked(1));
+  auto over = std::count_if(strangers.begin(), strangers.end(), [](auto& s) { return s->over; });
+  EXPECT_GE(over, 300 + 1 - 256);
+  EXPECT_LT(over, 60) << "the rest may still say who they are";
+  EXPECT_TRUE(w[1].log.contains("too many new connections"));
 }
 
 TEST(Mesh, NoCommonVersionIsRefused) {

@@ -1,7 +1,9 @@
 // broker/replica/group.h - drives one replica of one Raft group: persist, send, apply, in order.
 //
 // Room:     shell over store::Journal; the only code that turns a raft::Ready into effects.
-// Thread:   the shard's loop. The state machine is called from Host::run() only, never inside propose().
+// Thread:   the shard's loop. The state machine is called from Host::run() only, never inside propose(); but
+// for
+//           handing_over(), which transfer_leadership() calls.
 // Life:     one of found(), join(), restore(); replay() for each journal record; damaged() for each
 //           fault; start(); then propose(). A stopped group refuses everything and says why (P6).
 // Alone:    a group whose only voter is this replica is the same code without messages. What it finds in
@@ -24,36 +26,10 @@
 #include "broker/raft/log.h"
 #include "broker/replica/host.h"
 #include "broker/replica/position.h"
+#include "broker/replica/state_machine.h"
 #include "broker/store/journal.h"
 
 namespace weir::replica {
-
-/// What the log is applied to. Deterministic: the same entries give the same state on every replica.
-class StateMachine {
- public:
-  virtual ~StateMachine() = default;
-  /// Applies one committed entry. `payload` may be kept (slices share its block). `live` is false for
-  /// entries that are applied while the journal is read at start. An error stops the group.
-  virtual Status apply(RaftIndex index, Term term, const Bytes& payload, bool live) = 0;
-  /// The group stopped: disk failure, damaged log or an apply error. Called once.
-  virtual void stopped(const Error& why) = 0;
-  /// True: this replica leads and has applied everything of earlier terms. False: it does not any more;
-  /// what it proposed and was not applied may or may not be.
-  virtual void leading(bool) {}
-  /// The leadership is about to be offered to another replica: what is proposed now, the successor will have;
-  /// until the transfer ended nothing more can be.
-  virtual void handing_over() {}
-  /// Another leader or term than before; leader 0: none known.
-  virtual void leader_changed(NodeId /*leader*/, Term) {}
-  /// Members changed: a configuration was applied.
-  virtual void members_changed(const raft::ConfState&) {}
-  /// This replica is too far behind the log: fetch a state from `from`, at `least` or later, make it
-  /// durable with Group::position_at(), then call state_installed(); or state_failed(). Nothing is applied
-  /// meanwhile.
-  virtual void fetch_state(NodeId /*from*/, const raft::SnapshotMeta& /*least*/) {}
-  /// Of everything applied so far, equal on every replica at the same index (P5).
-  virtual std::uint64_t state_hash() const { return 0; }
-};
 
 class Group {
  public:

@@ -53,16 +53,27 @@ bool Lanes::add(Lane lane, std::uint8_t kind, std::vector<Bytes> payload) {
 }
 
 void Lanes::add_own(proto::PeerKind kind, Bytes payload) {
+  if (kind == proto::PeerKind::kPing || kind == proto::PeerKind::kPong) drop_own(kind);
   std::vector<Bytes> one;
   if (!payload.empty()) one.push_back(std::move(payload));
   push(kOwn, static_cast<std::uint8_t>(kind), 0, std::move(one));
+}
+
+void Lanes::drop_own(proto::PeerKind kind) {
+  Queue& q = queues_[kOwn];
+  std::erase_if(q.frames, [&](const Frame& f) {
+    if (f.kind != static_cast<std::uint8_t>(kind)) return false;
+    q.bytes -= f.bytes;
+    pending_ -= f.bytes;
+    return true;
+  });
 }
 
 void Lanes::push(std::size_t queue, std::uint8_t kind, std::uint8_t lane, std::vector<Bytes> payload) {
   std::erase_if(payload, [](const Bytes& b) { return b.empty(); });
   std::size_t bytes = size_of(payload) + proto::kPeerHeaderBytes;
   auto header = proto::peer_header(kind, lane, payload);
-  queues_[queue].frames.push_back({header, std::move(payload), bytes});
+  queues_[queue].frames.push_back({header, std::move(payload), bytes, kind});
   queues_[queue].bytes += bytes;
   pending_ += bytes;
 }

@@ -26,7 +26,8 @@ class Lanes {
 
   /// False: the lane is full or the frame is larger than proto::kPeerPayloadMax; nothing is queued.
   bool add(Lane lane, std::uint8_t kind, std::vector<Bytes> payload);
-  /// A frame of the link's own, before all lanes and without a limit.
+  /// A frame of the link's own, before all lanes and without a limit. Of pings and of pongs only the last one
+  /// waits: who asks faster than it reads fills nothing.
   void add_own(proto::PeerKind kind, Bytes payload);
 
   /// The next `budget` bytes or fewer as slices for the transport.
@@ -43,6 +44,7 @@ class Lanes {
     proto::PeerHeader header;
     std::vector<Bytes> payload;
     std::size_t bytes;  // header and payload
+    std::uint8_t kind;
   };
   struct Queue {
     std::deque<Frame> frames;
@@ -58,6 +60,7 @@ class Lanes {
   static constexpr std::size_t kOwn = kLanes;
   static std::size_t index(Lane lane) { return static_cast<std::size_t>(lane); }
   void push(std::size_t queue, std::uint8_t kind, std::uint8_t lane, std::vector<Bytes> payload);
+  void drop_own(proto::PeerKind kind);
   bool next_frame();
   std::size_t emit(std::size_t budget, Gather& out);
 

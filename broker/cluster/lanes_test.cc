@@ -85,6 +85,29 @@ TEST(Lanes, Limits) {
   EXPECT_EQ(lanes.pending(), 5'010u + 1'000u);
 }
 
+TEST(Lanes, OfPingsAndPongsTheLastOneWaits) {
+  Lanes lanes(kLimits);
+  proto::PeerFrameParser parser;
+  Seen seen;
+  auto own = [&](proto::PeerKind kind, char fill) {
+    lanes.add_own(kind, Bytes::copy_of(std::string(8, fill)));
+  };
+  auto take = [&](std::size_t budget) {
+    for (const Bytes& b : lanes.take(budget)) ASSERT_TRUE(parser.feed(b.span(), seen));
+  };
+  own(proto::PeerKind::kPong, 'a');
+  take(4);  // what has begun is finished
+  own(proto::PeerKind::kGossip, 'g');
+  own(proto::PeerKind::kPing, 'p');
+  for (int i = 0; i < 1'000; ++i) own(proto::PeerKind::kPong, 'b');
+  own(proto::PeerKind::kPong, 'c');
+  own(proto::PeerKind::kGossip, 'h');
+  EXPECT_EQ(lanes.pending(), 5 * (proto::kPeerHeaderBytes + 8) - 4);
+  take(10'000);
+  EXPECT_EQ(seen.text, "5/0=8a 6/0=8g 4/0=8p 5/0=8c 6/0=8h ");
+  EXPECT_EQ(lanes.pending(), 0u);
+}
+
 TEST(Lanes, LargePartsAreNotCopied) {
   Lanes lanes(kLimits);
   Bytes large = Bytes::copy_of(std::string(800, 'x'));

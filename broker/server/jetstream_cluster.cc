@@ -5,6 +5,7 @@
 #include "broker/cluster/reconcile_group.h"
 #include "broker/proto/headers.h"
 #include "broker/raft/confchange.h"
+#include "broker/raft/progress.h"
 #include "broker/server/cluster_side.h"
 #include "broker/server/consumer_host.h"
 #include "broker/server/jetstream.h"
@@ -330,10 +331,11 @@ void JetStream::hand_over() {
 
 void JetStream::hand_over(replica::Group& group) {
   if (!group.leading()) return;
+  constexpr auto kReplicating = static_cast<std::uint8_t>(raft::ProgressState::kReplicate);
   NodeId best;
   std::pair<bool, RaftIndex> rank;  // one that goes too is better than none, and worse than any other
   for (const auto& peer : group.core()->peers()) {
-    if (!peer.voter || !peer.active) continue;
+    if (!peer.voter || !peer.active || peer.state != kReplicating) continue;  // it would be refused
     std::pair<bool, RaftIndex> its(js_.cluster && js_.cluster->stays(peer.id), peer.match);
     if (best.v != 0 && its <= rank) continue;
     best = peer.id;

@@ -245,6 +245,28 @@ TEST(RaftCore, ACommitIndexBeyondTheLogMeansALoss) {
   EXPECT_EQ(core.role(), Role::kFollower);
 }
 
+// Who stops a node asks once.
+TEST(RaftCore, ATransferBeginsAlsoRightAfterAQuorumCheck) {
+  Core core(config_of(1), start_of({}));
+  elect(core);
+  auto answer = [&](MessageType type) {
+    Message m = message(type, core.term().v);
+    m.index = core.log().last();
+    core.step(NodeId{2}, std::move(m));
+    settle(core);
+  };
+  answer(MessageType::kAppendResp);
+  for (unsigned i = 0; i < config_of(1).election_ticks; ++i) {
+    answer(MessageType::kHeartbeatResp);
+    core.tick();
+    settle(core);
+  }
+  ASSERT_EQ(core.role(), Role::kLeader);
+  EXPECT_FALSE(core.transfer_leadership(NodeId{2})) << "it may be gone";
+  core.set_peer_alive(NodeId{2}, true);
+  EXPECT_TRUE(core.transfer_leadership(NodeId{2}));
+}
+
 TEST(RaftCore, NothingIsDroppedAboveAConfigurationThatCannotBeRead) {
   for (bool config : {false, true}) {
     StartState s = start_of({1, 1, 1, 1}, 4);

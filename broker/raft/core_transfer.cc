@@ -12,8 +12,10 @@ bool Core::transfer_leadership(NodeId to) {
   auto it = progress_.find(to);
   if (it == progress_.end() || !is_voter(conf(), to)) return false;
   if (asleep_) wake(false);
-  // Behind a probe or a snapshot there is no telling when it would be able to lead.
-  if (it->second.state != ProgressState::kReplicate || !it->second.active) return false;
+  // Behind a probe or a snapshot there is no telling when it would be able to lead. Right after a quorum
+  // check nobody has answered; whose node is alive will.
+  bool answers = it->second.active || peer_alive(to);
+  if (it->second.state != ProgressState::kReplicate || !answers) return false;
   if (transferee_ == to) return true;
   transferee_ = to;
   transfer_elapsed_ = 0;

@@ -335,7 +335,8 @@ void JetStream::hand_over(replica::Group& group) {
   NodeId best;
   std::pair<bool, RaftIndex> rank;  // one that goes too is better than none, and worse than any other
   for (const auto& peer : group.core()->peers()) {
-    if (!peer.voter || !peer.active || peer.state != kReplicating) continue;  // it would be refused
+    bool answers = peer.active || (js_.cluster && js_.cluster->alive(peer.id));
+    if (!peer.voter || !answers || peer.state != kReplicating) continue;  // it would be refused
     std::pair<bool, RaftIndex> its(js_.cluster && js_.cluster->stays(peer.id), peer.match);
     if (best.v != 0 && its <= rank) continue;
     best = peer.id;
